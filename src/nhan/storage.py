@@ -1,0 +1,268 @@
+"""Objects: a folder, or an S3-compatible bucket, behind the same few operations.
+
+A store knows paths and bytes. What is written where (design: `images/`, `datasets/`, `models/` …)
+is decided by the modules above. Nothing half-written is ever visible under a final name: a local
+put goes through a temporary file, an S3 put is atomic by protocol.
+
+The one delicate promise is `put_once`: of any number of writers, on one machine or many, exactly
+one succeeds. It rests on obstore's create mode, which is a hard link on a folder and
+`If-None-Match: *` on S3. (obstore's compare-and-swap is missing on folders; create is on both.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    NotSupportedError,
+    PreconditionError,
+)
+from obstore.store import LocalStore, MemoryStore, from_url
+
+from nhan.errors import NotFound, SettingsError, StorageError
+
+_REMOTE_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+
+
+class ObjectReader(Protocol):
+    """What serving needs of a store: reading only."""
+
+    def read(self, path: str) -> bytes: ...
+
+    def exists(self, path: str) -> bool: ...
+
+    def list(self, prefix: str) -> Iterator[str]: ...
+
+
+class Store:
+    """One object store; paths are `a/b/c` relative to its URL.
+
+    Attributes:
+        url: where it is, without credentials.
+        folder: the local folder, or None when it is remote.
+    """
+
+    def __init__(self, url: str, backend: Any, *, folder: Path | None = None) -> None:
+        self.url = url
+        self.folder = folder
+        self._backend = backend
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write or replace an object.
+
+        Raises:
+            StorageError: the store is out of reach or refuses.
+        """
+        try:
+            obstore.put(self._backend, path, data)
+        except BaseError as error:
+            raise self._failure("write", path, error) from error
+
+    def put_once(self, path: str, data: bytes) -> bool:
+        """Create an object if no one else has.
+
+        Returns:
+            True for the one writer that created it; False if it was there already (and untouched).
+
+        Raises:
+            StorageError: the store is out of reach, refuses, or cannot create atomically.
+        """
+        try:
+            obstore.put(self._backend, path, data, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        except PreconditionError:  # how some S3 servers say "exists"
+            return False
+        except NotSupportedError as error:
+            raise StorageError(
+                f"{self.url} cannot create objects atomically ({error})",
+                hint="use an S3 server that honours If-None-Match, or a local folder",
+            ) from error
+        except BaseError as error:
+            # Two creates in flight at once: S3 may answer 409 ConditionalRequestConflict to the
+            # loser before the winner is visible. The object then exists; it was not ours.
+            if "ConditionalRequestConflict" in str(error) or "409" in str(error):
+                return False
+            raise self._failure("create", path, error) from error
+        return True
+
+    def read(self, path: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            NotFound: there is no such object.
+            StorageError: the store is out of reach or refuses.
+        """
+        try:
+            return bytes(obstore.get(self._backend, path).bytes())
+        except (NotFoundError, FileNotFoundError) as error:
+            raise NotFound(f"no object {path} in {self.url}") from error
+        except BaseError as error:
+            raise self._failure("read", path, error) from error
+
+    def exists(self, path: str) -> bool:
+        """Whether an object stands under this very path."""
+        return self.size(path) is not None
+
+    def size(self, path: str) -> int | None:
+        """An object's size in bytes, or None when there is none."""
+        try:
+            return int(obstore.head(self._backend, path)["size"])
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except BaseError as error:
+            raise self._failure("look at", path, error) from error
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names directly below a prefix that have objects under them, sorted."""
+        try:
+            result = obstore.list_with_delimiter(self._backend, prefix=prefix.rstrip("/") or None)
+        except (NotFoundError, FileNotFoundError):
+            return []
+        except BaseError as error:
+            raise self._failure("list", prefix, error) from error
+        return sorted(
+            str(path).rstrip("/").rsplit("/", 1)[-1] for path in result["common_prefixes"]
+        )
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the paths of all objects below a folder-like prefix, in no promised order."""
+        try:
+            for batch in obstore.list(self._backend, prefix=prefix.rstrip("/") or None):
+                for entry in batch:
+                    yield str(entry["path"])
+        except (NotFoundError, FileNotFoundError):
+            return
+        except BaseError as error:
+            raise self._failure("list", prefix, error) from error
+
+    def delete(self, path: str) -> None:
+        """Remove an object; removing what is not there is no error."""
+        try:
+            obstore.delete(self._backend, path)
+        except (NotFoundError, FileNotFoundError):
+            return
+        except BaseError as error:
+            raise self._failure("delete", path, error) from error
+
+    def _failure(self, verb: str, path: str, error: Exception) -> StorageError:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return StorageError(
+            f"cannot {verb} {path} in {self.url}: {reason}",
+            hint="check the address and the rights; `nhan doctor` tries each operation",
+        )
+
+
+def open_store(url: str | Path) -> Store:
+    """Open a store by URL or folder path; a folder is made if it is missing.
+
+    Credentials come from the engine's usual environment (for S3: `AWS_*`), never from here.
+
+    Raises:
+        SettingsError: the scheme is unknown or the URL carries a secret.
+    """
+    text = str(url)
+    scheme = urlsplit(text).scheme
+    if scheme == "memory":
+        return Store("memory://", MemoryStore())
+    if scheme in ("", "file"):
+        folder = Path(unquote(urlsplit(text).path) if scheme == "file" else text).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        return Store(folder.as_uri(), LocalStore(folder), folder=folder)
+    if scheme not in _REMOTE_SCHEMES:
+        raise SettingsError(
+            f"object store {text!r} has the unknown scheme {scheme!r}",
+            hint=f"a folder path, file://, or one of {', '.join(_REMOTE_SCHEMES)}://",
+        )
+    if "@" in urlsplit(text).netloc:
+        raise SettingsError(
+            "an object store URL must not carry a key",
+            hint="credentials come from the environment, for S3 from the usual AWS_* variables",
+        )
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    options: dict[str, Any] = {"allow_http": True} if endpoint.startswith("http://") else {}
+    config: dict[str, Any] = {"endpoint": endpoint} if endpoint and scheme.startswith("s3") else {}
+    backend = from_url(text, client_options=cast(Any, options), **config)
+    return Store(text.rstrip("/"), backend)
+
+
+class NumberedLog:
+    """A create-only log of numbered JSON entries, `PREFIX/000001.json` upward.
+
+    It is the only way a champion changes. Two writers that append at once get two different
+    numbers: the loser of a number re-reads the log and tries the next.
+    """
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store = store
+        self._prefix = prefix.rstrip("/")
+
+    def entries(self) -> list[tuple[int, dict[str, Any]]]:
+        """All entries in order of their numbers."""
+        return [(number, self._read(number)) for number in self._numbers()]
+
+    def latest(self) -> tuple[int, dict[str, Any]] | None:
+        """The entry with the highest number, or None for an empty log."""
+        numbers = self._numbers()
+        return (numbers[-1], self._read(numbers[-1])) if numbers else None
+
+    def latest_number(self) -> int:
+        """The highest number, 0 for an empty log; cheap enough to poll."""
+        return max(self._numbers(), default=0)
+
+    def append(self, entry: dict[str, Any], *, expected: int | None = None) -> int:
+        """Add an entry and return its number.
+
+        Args:
+            entry: JSON-able; the time is added as `at` (UTC, ISO 8601).
+            expected: append only if the log still ends at this number; for decisions that are
+                only right against the state they were made on.
+
+        Raises:
+            StaleLog: `expected` was given and the log has moved on.
+        """
+        number = self.latest_number() if expected is None else expected
+        stamped = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **entry}
+        data = json.dumps(stamped, ensure_ascii=False, indent=1).encode()
+        while True:
+            number += 1
+            if self._store.put_once(f"{self._prefix}/{number:06d}.json", data):
+                return number
+            if expected is not None:
+                raise StaleLog(self._prefix, expected)
+
+    def _numbers(self) -> list[int]:
+        names = (path.rsplit("/", 1)[-1] for path in self._store.list(self._prefix))
+        return sorted(
+            int(name[:-5]) for name in names if name[:-5].isdigit() and name.endswith(".json")
+        )
+
+    def _read(self, number: int) -> dict[str, Any]:
+        entry: dict[str, Any] = json.loads(self._store.read(f"{self._prefix}/{number:06d}.json"))
+        return entry
+
+
+class StaleLog(StorageError):
+    """The log moved on between reading and appending; decide again."""
+
+    status = 409
+    code = "conflict"
+
+    def __init__(self, prefix: str, expected: int) -> None:
+        super().__init__(
+            f"{prefix} has an entry after {expected:06d} already",
+            hint="somebody else was quicker; look at the log and try again",
+        )

@@ -1,0 +1,151 @@
+"""What a task is: the one seam between "which answer" and everything else.
+
+Shared code (import, freeze, train, evaluate, gate, serve) works for any `Task` and never asks
+which one it has. A new task is one folder here and one row in `nhan.tasks.TASKS`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nhan.tasks.learner import Learner
+
+RGB = NDArray[np.uint8]
+Feed = dict[str, NDArray[Any]]
+Outputs = Sequence[NDArray[Any]]
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one picture.
+
+    Attributes:
+        value: the text or the class.
+        confidence: calibrated, 0..1: of many answers given 0.9, nine in ten are right.
+        details: what the task adds to the prediction JSON, e.g. `text` and `characters`.
+    """
+
+    value: str
+    confidence: float
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the label doctor noticed about one sample.
+
+    Attributes:
+        code: machine-readable kind, e.g. `outside_charset`.
+        severity: `error` must be fixed before training, `warning` should be looked at.
+        message: what was seen, with the value at fault.
+        hint: what to do.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One sample's share of a corpus-level rate: `errors` out of `weight`.
+
+    Corpus CER is the sum of edit distances over the sum of reference lengths; accuracy is the
+    sum of wrong answers over the number of samples. The pair is what a bootstrap resamples.
+    """
+
+    errors: float
+    weight: float
+
+
+class Reader(Protocol):
+    """Turns pictures into network inputs and network outputs into answers.
+
+    Built from a model package's `nhan.json`. Stateless and thread-safe; imports no torch.
+    """
+
+    def inputs(self, rgb: RGB) -> list[Feed]:
+        """Prepare one picture, uint8 (H, W, 3): one feed per forward pass.
+
+        Usually one; several where a very wide picture is read in overlapping windows.
+        """
+
+    def answer(self, outputs: Sequence[Outputs]) -> Answer:
+        """Decode the outputs of the feeds of one picture, in order."""
+
+
+class Task(ABC):
+    """The rules of one kind of label.
+
+    Attributes:
+        name: as in `--task` and `nhan.json`.
+        primary: the metric that the gate compares, a key of `score`; always an error rate, so
+            lower is better.
+    """
+
+    name: str
+    primary: str
+
+    @abstractmethod
+    def normalise(self, label: str) -> str:
+        """The label as it is stored and compared.
+
+        Raises:
+            BadLabel: it cannot be a label of this task (empty, control characters).
+        """
+
+    @abstractmethod
+    def vocabulary(self, labels: Iterable[str]) -> dict[str, Any]:
+        """What a model of these labels must be able to say: `{"charset": …}`, `{"classes": …}`."""
+
+    @abstractmethod
+    def check(self, label: str, *, width: int, height: int) -> list[Finding]:
+        """Look one label over beside its picture's size in pixels."""
+
+    @abstractmethod
+    def reader(self, spec: Mapping[str, Any]) -> Reader:
+        """The reader that a package's `nhan.json` describes."""
+
+    @abstractmethod
+    def rate(self, truth: str, answer: str) -> Rate:
+        """One sample's share of the primary metric."""
+
+    @abstractmethod
+    def score(self, truths: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
+        """Every metric of the task over a set of samples, the primary one among them."""
+
+    @abstractmethod
+    def slices(self, truth: str) -> dict[str, str]:
+        """The slices a sample falls in by its label, e.g. `{"length": "11-20"}`."""
+
+    @abstractmethod
+    def confusions(
+        self, truths: Sequence[str], answers: Sequence[str]
+    ) -> dict[str, list[Confusion]]:
+        """What was taken for what, most frequent first, by kind (letters, tones, classes …)."""
+
+    @abstractmethod
+    def learner(self, vocabulary: Mapping[str, Any], options: Mapping[str, Any]) -> Learner:
+        """The part that trains; imports torch.
+
+        Raises:
+            MissingExtra: torch is not installed.
+        """
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """`truth` was read as `answer` this many times; an empty string is a gap."""
+
+    truth: str
+    answer: str
+    count: int
