@@ -220,3 +220,16 @@ def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return str(value)
+
+
+def describe_settings(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """One line a setting: its name, default and meaning."""
+    lines: list[str] = []
+    for name, info in model.model_fields.items():
+        table = _table_of(info.annotation)
+        if table is not None:
+            lines += describe_settings(table, f"{prefix}{name}.")
+        else:
+            default = info.get_default(call_default_factory=True, validated_data={})
+            lines.append(f"{prefix}{name} = {_toml(default)}  # {info.description}")
+    return lines

@@ -1,0 +1,67 @@
+# Two commands do all set-up: `make start` and `make test`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip
+PORT   ?= 8000
+ADMIN_PORT ?= 8001
+WORKSPACE ?= workspace
+
+.PHONY: start test test-engines check format bench demo fuzz constraints clean help
+
+help:            ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version)"; echo "hint: make PYTHON=/path/to/python3.11 start"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "error: the venv module is missing"; echo "hint: apt-get install python3-venv"; exit 2; }
+	@touch $@
+
+# What serving needs: no torch.
+$(VENV)/.serve: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+# Training and tests. torch first and alone: a later resolver must not swap its build.
+$(VENV)/.dev: $(VENV)/.serve
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]' -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.engines: $(VENV)/.dev
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,postgres]' -r requirements-engines.txt
+	@touch $@
+
+start: $(VENV)/.serve   ## Serve the API and the console on http://127.0.0.1:8000
+	$(BIN)/nhan serve --workspace $(WORKSPACE) --init --port $(PORT) --admin-port $(ADMIN_PORT)
+
+test: $(VENV)/.dev      ## Run all default tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-engines: $(VENV)/.engines   ## Install and start the real engines, run the marked tests, stop them
+	$(BIN)/python tests/engines/run.py
+
+check: $(VENV)/.dev     ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev    ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev     ## Benchmarks, small sizes; prints tables
+	$(BIN)/python benchmarks/all.py
+
+demo: $(VENV)/.dev      ## The whole loop, unattended, in minutes
+	$(BIN)/python examples/demo.py
+
+fuzz: $(VENV)/.dev      ## 100,000 hostile requests and pictures against the server
+	$(BIN)/python -m pytest tests/serving -m slow -k fuzz
+
+constraints: $(VENV)/.engines   ## Pin what is installed now
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu//' > constraints.txt
+
+clean:           ## Remove environments and caches, never a workspace
+	rm -rf .venv .engines build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The `nhan` command: each file parses, calls one plain function, and prints."""
