@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -121,7 +122,7 @@ def _objects(workspace: Workspace) -> list[Check]:
 def try_storage(store: Store) -> list[Check]:
     """Try list, write, read, create-only and delete on a store, with an object of our own."""
     path = f"doctor/{uuid.uuid4().hex}"
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "list": lambda: next(store.list("doctor"), None),
         "write": lambda: store.put(path, b"nhan"),
         "read": lambda: store.read(path) == b"nhan",

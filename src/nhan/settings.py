@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as MalformedVariable
 
 from nhan.errors import SettingsError
 
@@ -27,8 +28,8 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True)
 
 
-class WorkspaceSettings(_Table):
-    """Where the project lives."""
+class StorageSettings(_Table):
+    """Where pictures, models and labels are kept."""
 
     objects: str = Field("objects", description="object store: a folder or s3://bucket/prefix")
     catalog: str = Field(
@@ -98,7 +99,7 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", validate_default=True
     )
 
-    workspace: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
     images: ImageSettings = Field(default_factory=ImageSettings)
     split: SplitSettings = Field(default_factory=SplitSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
@@ -138,6 +139,11 @@ def load_settings(directory: Path | None = None) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         raise settings_error(error, Settings, source) from error
+    except MalformedVariable as error:
+        raise SettingsError(
+            f"a NHAN_* variable that names a table: {error}",
+            hint="two underscores: NHAN_SERVE__PORT",
+        ) from error
 
 
 def settings_error(error: ValidationError, model: type[BaseModel], source: str) -> SettingsError:

@@ -79,13 +79,13 @@ class Workspace:
     @cached_property
     def store(self) -> Store:
         """The object store."""
-        url = self.settings.workspace.objects
+        url = self.settings.storage.objects
         return open_store(url if "://" in url else self.root / url)
 
     @cached_property
     def catalog(self) -> Catalog:
         """The catalogue, its schema up to date."""
-        return open_catalog(self.settings.workspace.catalog, directory=self.root)
+        return open_catalog(self.settings.storage.catalog, directory=self.root)
 
     @property
     def picture_limits(self) -> PictureLimits:
