@@ -1,0 +1,1 @@
+"""Model packages, the registry with its promotion log, and the predictor that answers."""
