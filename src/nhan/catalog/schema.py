@@ -65,6 +65,7 @@ samples = sa.Table(
     sa.Column("width", sa.Integer, nullable=False, comment="upright, px"),
     sa.Column("height", sa.Integer, nullable=False, comment="upright, px"),
     sa.Column("phash", sa.String(16), nullable=False, comment="64-bit dHash, hexadecimal"),
+    sa.Column("thumbnail", sa.LargeBinary, nullable=False, comment="256 grey cells"),
     sa.Column("name", sa.Text, nullable=False, comment="as the source called it"),
     sa.Column("source", sa.Text, nullable=False, comment="where it came from; a slice of reports"),
     sa.Column(
@@ -91,6 +92,7 @@ labels = sa.Table(
     sa.Column("id", _ID, primary_key=True),
     sa.Column("sample_id", _ID, sa.ForeignKey("samples.id"), nullable=False),
     sa.Column("value", sa.Text, nullable=False, comment="normalised by the task"),
+    sa.Column("given", sa.Text, nullable=True, comment="as given, where normalising changed it"),
     sa.Column("origin", sa.String(32), nullable=False, comment="import, labelstudio, review …"),
     sa.Column("given_by", sa.Text, nullable=False, comment="who; may be ''"),
     sa.Column("external_id", sa.Text, nullable=False, comment="the source's own id; may be ''"),
