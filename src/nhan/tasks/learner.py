@@ -1,0 +1,151 @@
+"""What a task gives to training: everything that shared training code must not know.
+
+`nhan.training` prepares, batches, optimises, checkpoints and exports any `Learner`; a task says
+how a picture and a label become tensors, what the loss is, and how an answer is read. Imports
+torch, so only training code and `tasks/<task>/learner.py` import this module.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nhan.tasks.base import RGB, Feed, Finding
+
+
+@dataclass
+class Batch:
+    """Samples as tensors.
+
+    Attributes:
+        inputs: what the network's `forward` takes, in order.
+        targets: what the loss needs beside the network's outputs.
+        labels: the samples' labels, in order.
+    """
+
+    inputs: tuple[Tensor, ...]
+    targets: tuple[Tensor, ...]
+    labels: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str, **options: Any) -> Batch:
+        """The same batch on another device."""
+        return Batch(
+            tuple(x.to(device, **options) for x in self.inputs),
+            tuple(x.to(device, **options) for x in self.targets),
+            self.labels,
+        )
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """How the network is written as ONNX.
+
+    Attributes:
+        module: takes and returns tensors, in evaluation mode.
+        inputs: names of its inputs, in order.
+        outputs: names of its outputs, in order.
+        dynamic: for each name, the axes that may change and what they are called.
+    """
+
+    module: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    dynamic: Mapping[str, Mapping[int, str]]
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What was taken over from another model.
+
+    Attributes:
+        kept: answers (characters, classes) whose weights were taken over.
+        new: answers that start untrained.
+        dropped: answers that the other model had and this one has not.
+    """
+
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+class Learner(ABC):
+    """The part of a task that trains.
+
+    Attributes:
+        network: what is optimised.
+        vocabulary: what the model can answer, as in `Task.vocabulary`.
+        options: the filled options it was built with, JSON-able; building with them again gives
+            the same untrained network and preparation.
+    """
+
+    network: nn.Module
+    vocabulary: dict[str, Any]
+    options: dict[str, Any]
+
+    @property
+    @abstractmethod
+    def preparer(self) -> Callable[[RGB], RGB]:
+        """Picklable: brings a decoded picture, uint8 (H, W, 3), to what `batch` takes."""
+
+    @abstractmethod
+    def preparation(self) -> dict[str, Any]:
+        """The numbers of the preparation: `nhan.json`'s `prepare`, and part of the cache's key."""
+
+    @abstractmethod
+    def outputs(self) -> dict[str, Any]:
+        """What the network's outputs mean: `nhan.json`'s `outputs`."""
+
+    @abstractmethod
+    def check(self, label: str, *, width: int) -> list[Finding]:
+        """Why a sample could not be learned; empty if it can.
+
+        Args:
+            label: the normalised label.
+            width: of the prepared picture, pixels.
+        """
+
+    @abstractmethod
+    def batch(self, pictures: Sequence[RGB], labels: Sequence[str], *, training: bool) -> Batch:
+        """Put prepared pictures and labels together."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """One number, float32, the mean over the samples.
+
+        Raises:
+            JobFailed: it is not finite; the message names labels.
+        """
+
+    @abstractmethod
+    def answers(self, batch: Batch) -> list[str]:
+        """What the network says, in evaluation mode and without gradients."""
+
+    @abstractmethod
+    def exportable(self) -> Exportable:
+        """The network as it is served."""
+
+    @abstractmethod
+    def feed(self, batch: Batch) -> Feed:
+        """The batch as the exported network takes it."""
+
+    @abstractmethod
+    def read(self, outputs: Sequence[NDArray[Any]]) -> list[tuple[str, NDArray[np.float32]]]:
+        """What exported outputs say: for each sample its answer and its meaningful scores."""
+
+    @abstractmethod
+    def adopt(self, weights: Mapping[str, Tensor], vocabulary: Mapping[str, Any]) -> Adopted:
+        """Start from another model's weights, keeping what it learned of shared answers.
+
+        Raises:
+            SettingsError: its network has another shape.
+        """

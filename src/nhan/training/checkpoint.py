@@ -1,0 +1,120 @@
+"""Checkpoints: one safetensors file each, so nothing that is loaded can run code.
+
+Tensors (weights, averaged weights, the optimiser's state) under prefixed names, everything else
+as JSON in the header. Written beside the final name, flushed, and moved over it: at any moment
+the file is the old checkpoint or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nhan.errors import JobFailed, NotFound
+
+_KEY = "nhan"
+_WEIGHTS, _AVERAGE, _OPTIMIZER = "weights.", "average.", "optimizer."
+
+
+@dataclass
+class Checkpoint:
+    """A moment of a run, or only its weights.
+
+    Attributes:
+        weights: the network's parameters and buffers.
+        facts: JSON-able: task, options, vocabulary, position, scores so far.
+        average: averaged weights; empty where none are kept.
+        optimizer: state tensors as `parameter name/state name`.
+    """
+
+    weights: dict[str, Tensor]
+    facts: dict[str, Any]
+    average: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best_weights(self) -> dict[str, Tensor]:
+        """What is validated and exported: the averaged weights where there are any."""
+        return self.average or self.weights
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint under its final name in one step."""
+    tensors = {
+        prefix + name: tensor.detach().cpu().contiguous()
+        for prefix, group in (
+            (_WEIGHTS, checkpoint.weights),
+            (_AVERAGE, checkpoint.average),
+            (_OPTIMIZER, checkpoint.optimizer),
+        )
+        for name, tensor in group.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, temporary, metadata={_KEY: json.dumps(checkpoint.facts)})
+    with temporary.open("rb") as written:
+        os.fsync(written.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        NotFound: no such file.
+        JobFailed: not one of our checkpoints.
+    """
+    if not path.exists():
+        raise NotFound(f"no checkpoint {path}")
+    checkpoint = Checkpoint({}, {})
+    groups = {
+        _WEIGHTS: checkpoint.weights,
+        _AVERAGE: checkpoint.average,
+        _OPTIMIZER: checkpoint.optimizer,
+    }
+    try:
+        with safe_open(path, framework="pt", device="cpu") as opened:
+            checkpoint.facts.update(json.loads((opened.metadata() or {})[_KEY]))
+            for key in opened.keys():  # noqa: SIM118  not a mapping
+                for prefix, group in groups.items():
+                    if key.startswith(prefix):
+                        group[key.removeprefix(prefix)] = opened.get_tensor(key)
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise JobFailed(
+            f"{path} is not a checkpoint of nhan: {error}",
+            hint="name a file that training or export wrote",
+        ) from error
+    return checkpoint
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
+    """An optimiser's state by parameter name."""
+    return {
+        f"{name}/{key}": torch.as_tensor(value)
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what `optimizer_tensors` took."""
+    parameters = dict(network.named_parameters())
+    for key, tensor in tensors.items():
+        name, _, state = key.rpartition("/")
+        parameter = parameters[name]
+        kept = tensor.clone() if state == "step" else tensor.to(parameter.device, copy=True)
+        # Memory layout decides which kernel adds up, and so the last bits: keep the parameter's.
+        if kept.shape == parameter.shape:
+            kept = torch.empty_like(parameter).copy_(kept)
+        optimizer.state[parameter][state] = kept

@@ -1,0 +1,173 @@
+"""Everything that can be chosen about a training, with its default and its meaning.
+
+A run saves the filled config; the same config, data and code give the same run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nhan.errors import SettingsError
+from nhan.settings import key_names
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class LengthConfig(_Table):
+    """How long to train, and how often to look."""
+
+    epochs: float = Field(30, gt=0, description="passes over the dataset; ignored without one")
+    samples: int = Field(0, ge=0, description="samples in all; over `epochs` where above 0")
+    validate_every: int = Field(
+        0, ge=0, description="samples between validations; 0: once an epoch, 20 times in all"
+    )
+    patience: int = Field(
+        0, ge=0, description="stop after so many validations without a better one; 0: never"
+    )
+    save_every_s: float = Field(300, gt=0, description="seconds between checkpoints, at most")
+
+
+class DataConfig(_Table):
+    """What is trained on, and in what portions."""
+
+    batch_size: int = Field(32, ge=1, description="samples in a batch, at most")
+    batch_pixels: int = Field(
+        0, ge=0, description="padded pixels in a batch, at most; 0: no limit but `batch_size`"
+    )
+    pool: int = Field(
+        2048, ge=1, description="samples that are sorted by width together before they are cut up"
+    )
+    made: str = Field("", description="a name of nhan.training.stream.STREAMS; empty: none")
+    made_share: float = Field(
+        0.0, ge=0, le=1, description="share of made samples among all that are trained on"
+    )
+    made_options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the made samples"
+    )
+    workers: int = Field(0, ge=0, description="processes that make samples; 0: the trainer itself")
+    unfit: Literal["refuse", "leave_out"] = Field(
+        "refuse", description="what to do with samples that cannot be learned, after naming them"
+    )
+
+
+class OptimizerConfig(_Table):
+    """AdamW and its schedule."""
+
+    lr: float = Field(1e-3, gt=0, description="highest learning rate")
+    schedule: Literal["cosine", "one-cycle", "constant"] = Field(
+        "cosine", description="shape after the warm-up"
+    )
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the samples spent rising to `lr`")
+    final: float = Field(0.01, ge=0, le=1, description="the last learning rate over `lr`")
+    weight_decay: float = Field(0.01, ge=0, description="of matrices; biases and norms have none")
+    beta2: float = Field(0.99, gt=0, lt=1, description="memory of AdamW's second moment")
+    clip: float = Field(5.0, ge=0, description="largest gradient norm; 0: not clipped")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="decay per step of averaged weights; 0: weights as they are"
+    )
+
+
+class MachineConfig(_Table):
+    """Where it runs."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU, float32 on a CPU"
+    )
+    threads: int = Field(0, ge=0, description="CPU threads; 0: one per core")
+
+
+class TrainConfig(_Table):
+    """One training."""
+
+    task: str = Field("text", description="a name of nhan.tasks.TASKS")
+    seed: int = Field(1, ge=0, description="of weights, order, dropout and made samples")
+    start_from: str = Field(
+        "", description="a model NAME or NAME@VERSION, a run, a weights file; empty: from scratch"
+    )
+    model: dict[str, Any] = Field(
+        default_factory=dict, description="the task's own options: network, preparation"
+    )
+    vocabulary: dict[str, Any] = Field(
+        default_factory=dict, description="over the dataset's vocabulary, where given"
+    )
+    length: LengthConfig = Field(default_factory=LengthConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    machine: MachineConfig = Field(default_factory=MachineConfig)
+    preflight: bool = Field(True, description="memorise one batch before the first hour is spent")
+    track: Literal["off", "mlflow", "tensorboard", "comet"] = Field(
+        "mlflow", description="experiment log, where installed; it never stops a run"
+    )
+
+
+def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a TOML file, then `KEY=VALUE` overrides with dotted keys.
+
+    Args:
+        path: the file; None for the defaults.
+        overrides: e.g. `optimizer.lr=0.002`; values are TOML, and what is no TOML is text.
+
+    Raises:
+        SettingsError: not TOML, an unknown key (the hint names the nearest), or a wrong value.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"cannot read the config {path}: {error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    for override in overrides:
+        _set(values, override)
+    return make_config(values, str(path or "the options"))
+
+
+def make_config(values: Mapping[str, Any], source: str) -> TrainConfig:
+    """Check and fill a config.
+
+    Raises:
+        SettingsError: an unknown key or a wrong value.
+    """
+    try:
+        return TrainConfig(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        valid = sorted(key_names(TrainConfig))
+        if first["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, valid, n=1, cutoff=0.4)
+            hint = f"did you mean {close[0]}?" if close else f"keys: {', '.join(valid)}"
+            raise SettingsError(f"unknown key {key!r} in {source}", hint=hint) from error
+        raise SettingsError(
+            f"{key} = {first.get('input')!r} in {source}: {first['msg'].lower()}",
+            hint=f"keys: {', '.join(valid)}",
+        ) from error
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise SettingsError(
+            f"the override {override!r} is not KEY=VALUE", hint="for example optimizer.lr=0.002"
+        )
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        inner = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"{table!r} in {override!r} is not a table")
+        values = inner
+    values[last] = value

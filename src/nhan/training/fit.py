@@ -1,0 +1,166 @@
+"""The loop itself: a learner, samples and a folder in; checkpoints and a curve out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from rich.console import Console
+
+from nhan.errors import SettingsError
+from nhan.tasks import get_task
+from nhan.tasks.learner import Learner
+from nhan.training.checkpoint import load_checkpoint
+from nhan.training.config import TrainConfig
+from nhan.training.loader import Loader, Pictures
+from nhan.training.module import TrainingModule
+from nhan.training.stream import Maker, Stream
+from nhan.training.watch import LAST, Judge, Standing, Tracker, Watch
+
+
+@dataclass
+class Job:
+    """One training, ready to run.
+
+    Attributes:
+        learner: its network is trained in place.
+        config: filled.
+        total: samples to train on.
+        validate_every: samples between validations.
+        folder: where checkpoints and the curve go; it exists.
+        facts: JSON-able, goes into every checkpoint: task, options, vocabulary, where from.
+        pictures: the dataset's prepared samples, if any.
+        stream: made samples, if any.
+        judges: sets to score on; the first one's primary metric chooses the best weights.
+        trackers: where numbers are logged beside the folder.
+    """
+
+    learner: Learner
+    config: TrainConfig
+    total: int
+    validate_every: int
+    folder: Path
+    facts: dict[str, Any]
+    pictures: Pictures | None = None
+    stream: Stream | None = None
+    judges: Sequence[Judge] = ()
+    trackers: Sequence[Tracker] = field(default_factory=list)
+
+
+def fit(
+    job: Job, *, resume: bool = False, show: bool = True, console: Console | None = None
+) -> Standing:
+    """Train to the end, or until no better validation is in sight.
+
+    Args:
+        job: what to train.
+        resume: go on from the folder's last checkpoint, if it has one.
+        show: whether to draw a progress bar.
+        console: where to.
+
+    Returns:
+        How it went; the best weights are in the folder's `best.safetensors`.
+    """
+    config = job.config
+    device = choose_device(config.machine.device)
+    precision = _precision(config.machine.precision, device)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.machine.threads or os.cpu_count() or 1)
+    # Channels last is what both oneDNN and cuDNN run fastest, and the masks are cheap in it.
+    job.learner.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = TrainingModule(job.learner, config, job.total)
+    standing = Standing()
+    last = job.folder / LAST
+    checkpoint = load_checkpoint(last) if resume and last.exists() else None
+    if checkpoint is not None:
+        module.restore(checkpoint)
+        standing = Standing(**checkpoint.facts["standing"])
+    watch = Watch(
+        get_task(config.task),
+        job.judges,
+        job.folder,
+        job.facts,
+        config=config,
+        validate_every=job.validate_every,
+        standing=standing,
+        trackers=job.trackers,
+        show=show,
+        console=console,
+    )
+    if checkpoint is not None:
+        watch.resume(checkpoint.facts, module.position.seen)
+    patience = config.length.patience
+    finished = module.position.seen >= job.total or bool(patience and standing.since >= patience)
+    maker = None
+    if job.stream is not None:
+        maker = Maker(
+            job.stream,
+            job.learner.preparer,
+            workers=config.data.workers,
+            ahead=round(1.5 * config.data.pool),
+        )
+    loader = Loader(
+        job.learner,
+        job.pictures,
+        maker,
+        made_share=config.data.made_share,
+        seed=config.seed,
+        total=job.total,
+        pool=config.data.pool,
+        batch_size=config.data.batch_size,
+        batch_pixels=config.data.batch_pixels,
+        start=module.position,
+    )
+    try:
+        if not finished:
+            _trainer(config, device, precision, watch).fit(module, train_dataloaders=loader)
+    finally:
+        if maker is not None:
+            maker.close()
+        torch.set_num_threads(threads)
+    return watch.standing
+
+
+def choose_device(asked: str) -> str:
+    """`cpu` or `cuda`.
+
+    Raises:
+        SettingsError: a GPU is asked for and there is none.
+    """
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise SettingsError(
+            "machine.device is 'cuda' and no CUDA device is there", hint="use 'auto' or 'cpu'"
+        )
+    return "cuda" if there and asked != "cpu" else "cpu"
+
+
+def _precision(asked: str, device: str) -> Any:
+    half = asked == "bfloat16" or (asked == "auto" and device == "cuda")
+    return "bf16-mixed" if half else "32-true"
+
+
+def _trainer(config: TrainConfig, device: str, precision: Any, watch: Watch) -> lightning.Trainer:
+    # Lightning's advice is about loaders and loggers that it does not have here.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    return lightning.Trainer(
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=1,
+        precision=precision,
+        max_epochs=1,  # the loader ends where the run does
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[watch],
+    )
