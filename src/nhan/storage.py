@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -31,6 +31,11 @@ from obstore.store import LocalStore, MemoryStore, from_url
 
 from nhan.errors import NotFound, SettingsError, StorageError
 
+# obstore raises its own classes for some failures and Python's for others.
+_ABSENT = (NotFoundError, FileNotFoundError)
+_FAILURES = (BaseError, OSError)
+# A server that is away: long enough for a restart behind a load balancer, short enough to be told.
+_RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 _REMOTE_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 
 
@@ -68,7 +73,7 @@ class Store:
         """
         try:
             obstore.put(self._backend, path, data)
-        except BaseError as error:
+        except _FAILURES as error:
             raise self._failure("write", path, error) from error
 
     def put_once(self, path: str, data: bytes) -> bool:
@@ -91,7 +96,7 @@ class Store:
                 f"{self.url} cannot create objects atomically ({error})",
                 hint="use an S3 server that honours If-None-Match, or a local folder",
             ) from error
-        except BaseError as error:
+        except _FAILURES as error:
             # Two creates in flight at once: S3 may answer 409 ConditionalRequestConflict to the
             # loser before the winner is visible. The object then exists; it was not ours.
             if "ConditionalRequestConflict" in str(error) or "409" in str(error):
@@ -108,9 +113,9 @@ class Store:
         """
         try:
             return bytes(obstore.get(self._backend, path).bytes())
-        except (NotFoundError, FileNotFoundError) as error:
+        except _ABSENT as error:
             raise NotFound(f"no object {path} in {self.url}") from error
-        except BaseError as error:
+        except _FAILURES as error:
             raise self._failure("read", path, error) from error
 
     def exists(self, path: str) -> bool:
@@ -121,18 +126,18 @@ class Store:
         """An object's size in bytes, or None when there is none."""
         try:
             return int(obstore.head(self._backend, path)["size"])
-        except (NotFoundError, FileNotFoundError):
+        except _ABSENT:
             return None
-        except BaseError as error:
+        except _FAILURES as error:
             raise self._failure("look at", path, error) from error
 
     def folders(self, prefix: str) -> list[str]:
         """The names directly below a prefix that have objects under them, sorted."""
         try:
             result = obstore.list_with_delimiter(self._backend, prefix=prefix.rstrip("/") or None)
-        except (NotFoundError, FileNotFoundError):
+        except _ABSENT:
             return []
-        except BaseError as error:
+        except _FAILURES as error:
             raise self._failure("list", prefix, error) from error
         return sorted(
             str(path).rstrip("/").rsplit("/", 1)[-1] for path in result["common_prefixes"]
@@ -144,18 +149,18 @@ class Store:
             for batch in obstore.list(self._backend, prefix=prefix.rstrip("/") or None):
                 for entry in batch:
                     yield str(entry["path"])
-        except (NotFoundError, FileNotFoundError):
+        except _ABSENT:
             return
-        except BaseError as error:
+        except _FAILURES as error:
             raise self._failure("list", prefix, error) from error
 
     def delete(self, path: str) -> None:
         """Remove an object; removing what is not there is no error."""
         try:
             obstore.delete(self._backend, path)
-        except (NotFoundError, FileNotFoundError):
+        except _ABSENT:
             return
-        except BaseError as error:
+        except _FAILURES as error:
             raise self._failure("delete", path, error) from error
 
     def _failure(self, verb: str, path: str, error: Exception) -> StorageError:
@@ -195,7 +200,7 @@ def open_store(url: str | Path) -> Store:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
     options: dict[str, Any] = {"allow_http": True} if endpoint.startswith("http://") else {}
     config: dict[str, Any] = {"endpoint": endpoint} if endpoint and scheme.startswith("s3") else {}
-    backend = from_url(text, client_options=cast(Any, options), **config)
+    backend = from_url(text, client_options=cast(Any, options), retry_config=_RETRY, **config)
     return Store(text.rstrip("/"), backend)
 
 
