@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -67,6 +67,12 @@ class GateSettings(_Table):
     margin: float = Field(
         0.0, ge=0, description="the candidate's error rate must be lower by at least this much"
     )
+    certainty: float = Field(
+        0.9,
+        ge=0.5,
+        le=1,
+        description="share of paired bootstrap resamples in which it must be so; 0.5: luck may do",
+    )
     slice_tolerance: float = Field(
         0.02, ge=0, description="how much worse any old slice may become (error rate, absolute)"
     )
@@ -81,7 +87,7 @@ class ServeSettings(_Table):
 
     host: str = Field("127.0.0.1", description="main address; any other than loopback needs keys")
     port: int = Field(8000, ge=0, le=65535, description="main port; 0 picks a free one")
-    admin_host: str = Field("127.0.0.1", description="admin address")
+    admin_host: str = Field("127.0.0.1", description="admin address; the same rule")
     admin_port: int = Field(8001, ge=0, le=65535, description="admin port")
     workers: int = Field(0, ge=0, description="inference workers; 0 means one per core")
     model: str = Field(
@@ -89,6 +95,37 @@ class ServeSettings(_Table):
     )
     poll_s: float = Field(
         1.0, gt=0, description="how often the promotion log is looked at, seconds"
+    )
+    queue: int = Field(512, ge=1, description="pictures that may wait; one more is answered 429")
+    queue_megabytes: int = Field(256, ge=1, description="their bytes together, in millions")
+    deadline_s: float = Field(10.0, gt=0, description="from a picture's arrival to its answer")
+    work_s: float = Field(
+        20.0, gt=0, description="work on one picture; a worker that takes longer is replaced"
+    )
+    max_body_bytes: int = Field(
+        64_000_000, gt=0, description="body of a request with several pictures"
+    )
+    max_pictures: int = Field(64, ge=1, description="pictures in one request")
+    head_s: float = Field(10.0, gt=0, description="time for a request's head to arrive")
+    body_s: float = Field(30.0, gt=0, description="time for a request's body to arrive")
+    keep_alive_s: int = Field(30, ge=1, description="time between two requests of a connection")
+    connections: int = Field(4096, ge=1, description="clients connected at once")
+    grace_s: float = Field(25.0, ge=0, description="time to finish at a shutdown, then all is cut")
+    linger_s: float = Field(
+        0.5, ge=0, description="time to go on accepting at a shutdown, for load balancers"
+    )
+    keys: str = Field("keys.json", description="file of hashed keys, in the workspace")
+    url_hosts: list[str] = Field(
+        [], description="hosts that image_url may name; empty: off; *: any public address"
+    )
+    cors_origins: list[str] = Field([], description="web origins that may call; empty: none")
+    log: Literal["text", "json"] = Field("text", description="form of the log on stderr")
+    access_log: bool = Field(False, description="one log line for each request")
+    canary: dict[str, float] = Field(
+        {}, description="share of a model's requests that a candidate answers: NAME@VERSION = 0.1"
+    )
+    shadow: list[str] = Field(
+        [], description="candidates that answer silently beside the champion: NAME@VERSION"
     )
 
 
