@@ -86,6 +86,8 @@ def test_difference_of_equals_is_a_coin_toss():
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
     assert difference.better == 0.5
     assert paired_difference(errors, errors, weights, margin=0.01).better == 0
+    fewer = [0.5, 1.5, 2.5]
+    assert paired_difference(fewer, [1, 2, 3], weights, margin=0.5 / 3).better == 1
 
 
 def test_one_lucky_sample_is_not_certain():

@@ -46,8 +46,8 @@ class Difference:
 
     Attributes:
         value, low, high: the difference of the two rates and its 95 % interval.
-        better: the share of resamples in which the candidate's rate is lower by more than the
-            margin; resamples in which it is exactly at the margin count half.
+        better: the share of resamples in which the candidate's rate is lower by the margin at
+            least; with no margin, resamples in which both are equal count half.
     """
 
     value: float
@@ -123,7 +123,7 @@ def paired_difference(
         rate(a, w) - rate(b, w),
         float(low),
         float(high),
-        float(lower.mean() + level.mean() / 2),
+        float(lower.mean() + level.mean() * (1.0 if margin else 0.5)),
     )
 
 
