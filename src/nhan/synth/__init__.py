@@ -1,0 +1,6 @@
+"""Vietnamese line pictures from nothing but fonts and texts."""
+
+from nhan.synth.recipe import DEFAULT, RECIPES, Recipe, load_recipe
+from nhan.synth.stream import Line, LineStream, line
+
+__all__ = ["DEFAULT", "RECIPES", "Line", "LineStream", "Recipe", "line", "load_recipe"]
