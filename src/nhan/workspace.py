@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from nhan.catalog import Catalog, open_catalog
 from nhan.errors import Conflict, NotFound
 from nhan.images import PictureLimits
 from nhan.settings import FILE_NAME, Settings, default_file, load_settings
 from nhan.storage import Store, open_store
+
+if TYPE_CHECKING:
+    from nhan.catalog import Catalog
 
 
 @dataclass
@@ -85,6 +88,9 @@ class Workspace:
     @cached_property
     def catalog(self) -> Catalog:
         """The catalogue, its schema up to date."""
+        # Imported only now: SQLAlchemy takes half a second, and serving never opens a catalogue.
+        from nhan.catalog import open_catalog
+
         return open_catalog(self.settings.storage.catalog, directory=self.root)
 
     @property

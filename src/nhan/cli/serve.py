@@ -1,0 +1,68 @@
+"""nhan serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from nhan.errors import NotFound
+from nhan.settings import Settings, load_settings
+from nhan.workspace import find_root
+
+
+def command(
+    host: str = typer.Option("", help="Main address; others than loopback need keys."),
+    port: int = typer.Option(-1, help="Main port; 0 picks a free one. [serve.port, 8000]"),
+    admin_host: str = typer.Option("", help="Admin address. [serve.admin_host, 127.0.0.1]"),
+    admin_port: int = typer.Option(-1, help="Admin port. [serve.admin_port, 8001]"),
+    workers: int = typer.Option(-1, help="Inference workers; 0 is one per core."),
+    model: str = typer.Option("", help="The model that /predict asks by default."),
+    grace: float = typer.Option(-1.0, help="Seconds to finish at a shutdown. [serve.grace_s, 25]"),
+    allow_url_hosts: list[str] = typer.Option(
+        [], help="Host that image_url may name; repeat it, or '*' for any public address."
+    ),
+) -> None:
+    """Answer over HTTP with the champions of the workspace, or with the bundled reader.
+
+    Example: nhan serve --port 8000   and then   curl -F file=@line.png localhost:8000/predict
+    """
+    given = {
+        "host": host or None,
+        "port": port if port >= 0 else None,
+        "admin_host": admin_host or None,
+        "admin_port": admin_port if admin_port >= 0 else None,
+        "workers": workers if workers >= 0 else None,
+        "model": model or None,
+        "grace_s": grace if grace >= 0 else None,
+        "url_hosts": allow_url_hosts or None,
+    }
+    try:
+        root: Path | None = find_root()
+    except NotFound:
+        root = None
+    settings = load_settings(root)
+    settings.serve = settings.serve.model_copy(
+        update={name: value for name, value in given.items() if value is not None}
+    )
+    raise typer.Exit(serve(root, settings))
+
+
+def serve(root: Path | None, settings: Settings) -> int:
+    """Serve until a signal ends it; returns the exit code.
+
+    Args:
+        root: the workspace, or None to serve the bundled reader alone.
+        settings: those of the workspace, the command line's over them.
+
+    Raises:
+        SettingsError: an address cannot be listened on.
+    """
+    # Imported here, so that `nhan serve --help` needs nothing of it.
+    from nhan.serving.supervisor import Supervisor
+
+    def announce(main: str, admin: str) -> None:
+        typer.echo(f"Nhãn answers at {main}   try: curl -F file=@line.png {main}/predict", err=True)
+        typer.echo(f"admin address {admin}", err=True)
+
+    return Supervisor(root, settings, announce=announce).run()

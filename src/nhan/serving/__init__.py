@@ -1,0 +1,1 @@
+"""Answering over HTTP: an HTTP-free service, and one route table in front of it."""

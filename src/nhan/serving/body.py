@@ -1,0 +1,200 @@
+"""A request's body: read within limits, and the picture in it found in any of its forms."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+
+from nhan.errors import BadPicture, BadRequest, PictureTooLarge
+
+# Field names of the clients we know: curl's habit, ours, TorchServe's and the classic form's.
+FIELDS = ("file", "image", "body", "data")
+
+# Multipart headers, JSON around base64; nobody needs more around one picture.
+OVERHEAD_BYTES = 64 * 1024
+
+_MAX_PARTS = 32
+_NAME = re.compile(rb'(?:^|;)\s*name="?([^";]*)"?', re.IGNORECASE)
+_FILE_NAME = re.compile(rb'filename="([^"]*)"', re.IGNORECASE)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body.
+
+    A body that announces more than the limit is refused before a byte of it is read, one that
+    announces nothing as soon as it exceeds it.
+
+    Raises:
+        PictureTooLarge: more than `max_bytes`.
+        BadRequest: the client stopped sending.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise _too_large(int(announced), max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise _too_large(size, max_bytes)
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise BadRequest("the client hung up before its body was complete") from error
+    return b"".join(chunks)
+
+
+def _too_large(size: int, limit: int) -> PictureTooLarge:
+    return PictureTooLarge(
+        f"the body has {size:,} bytes or more; the limit here is {limit:,}",
+        hint="send a smaller picture or raise images.max_bytes",
+    )
+
+
+async def read_picture(request: Request, max_picture_bytes: int) -> bytes:
+    """The one picture of a request: a multipart field, JSON with base64, or the body itself.
+
+    Raises:
+        BadRequest: the multipart or JSON form is broken, or has no picture.
+        BadPicture: the body is empty.
+        PictureTooLarge: too many bytes.
+    """
+    kind = request.headers.get("content-type", "")
+    base64_bytes = max_picture_bytes * 4 // 3
+    limit = base64_bytes if kind.startswith("application/json") else max_picture_bytes
+    body = await read_body(request, limit + OVERHEAD_BYTES)
+    return find_picture(body, kind)
+
+
+def find_picture(body: bytes, content_type: str) -> bytes:
+    """The picture in a body of that type; see `read_picture`."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return _from_multipart(body, content_type)
+    if kind == "application/json":
+        return _from_json(body)
+    if kind == "application/x-www-form-urlencoded":
+        return _from_form(body)
+    if not body:
+        raise BadPicture(
+            "the request has no picture", hint="send it as the body, or as the field `file`"
+        )
+    return body
+
+
+def decode_base64(text: Any) -> bytes:
+    """Bytes of a base64 text; a `data:` address and line breaks are accepted.
+
+    Raises:
+        BadRequest: not a text, or not base64.
+    """
+    if not isinstance(text, str):
+        raise BadRequest(
+            f"the picture is {type(text).__name__}, not a base64 text",
+            hint='{"image": "<base64>"}',
+        )
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        plain = "".join(text.split()).encode("ascii")
+        plain += b"=" * (-len(plain) % 4)
+        return binascii.a2b_base64(plain.translate(_URL_SAFE), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise BadRequest(f"the picture's base64 cannot be read: {error}") from error
+
+
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def parse_json(body: bytes) -> Any:
+    """A JSON body.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+
+
+def parse_multipart(body: bytes, content_type: str) -> Iterator[tuple[str, str, bytes]]:
+    """The parts of a form: field name, file name (may be empty), content.
+
+    Written for what browsers, curl and the usual libraries send (RFC 7578), whole in memory: a
+    streaming parser costs a millisecond for a picture of 20 kB, finding the boundary 10 µs.
+
+    Raises:
+        BadRequest: no boundary, a part without its head, or the end is missing.
+    """
+    match = re.search(r'boundary="?([^";,]+)"?', content_type, re.IGNORECASE)
+    if match is None or len(match[1]) > 200:
+        raise BadRequest("the multipart form has no boundary", hint="let the client set the header")
+    delimiter = b"--" + match[1].strip().encode("latin-1", "replace")
+    position = 0 if body.startswith(delimiter) else body.find(b"\r\n" + delimiter) + 2
+    if not body.startswith(delimiter, position):
+        raise BadRequest("the multipart form's boundary is not in its body")
+    for _ in range(_MAX_PARTS):
+        position += len(delimiter)
+        if body.startswith(b"--", position):
+            return
+        head_end = body.find(b"\r\n\r\n", position)
+        content_end = body.find(b"\r\n" + delimiter, max(head_end + 2, position))
+        if head_end < 0 or content_end < 0:
+            raise BadRequest("the multipart form is cut off", hint="send the whole body")
+        yield *_part_names(body[position:head_end]), body[head_end + 4 : content_end]
+        position = content_end + 2
+    raise BadRequest(f"the multipart form has more than {_MAX_PARTS} parts")
+
+
+def _part_names(head: bytes) -> tuple[str, str]:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-disposition":
+            field, file = _NAME.search(value), _FILE_NAME.search(value)
+            return (
+                field[1].decode("utf-8", "replace") if field else "",
+                file[1].decode("utf-8", "replace") if file else "",
+            )
+    return "", ""
+
+
+def _from_multipart(body: bytes, content_type: str) -> bytes:
+    seen = []
+    for field, _, content in parse_multipart(body, content_type):
+        if field in FIELDS:
+            if not content:
+                raise BadPicture(f"the field {field!r} is empty", hint="choose a file")
+            return content
+        seen.append(field)
+    raise BadRequest(
+        f"the form has no picture; its fields are {', '.join(map(repr, seen[:8])) or 'none'}",
+        hint=f"name the field one of {', '.join(FIELDS)}",
+    )
+
+
+def _from_json(body: bytes) -> bytes:
+    document = parse_json(body)
+    if isinstance(document, dict):
+        for field in ("image", "file", "body", "data"):
+            if field in document:
+                value = document[field]
+                return decode_base64(value.get("b64") if isinstance(value, dict) else value)
+    raise BadRequest("the JSON has no picture", hint='{"image": "<base64>"}')
+
+
+def _from_form(body: bytes) -> bytes:
+    """Curl's `-d` and `--data-binary` claim a form even where they send a raw file."""
+    if body[:64].partition(b"=")[0] in {field.encode() for field in FIELDS}:
+        for field, value in parse_qsl(body.decode("latin-1"), max_num_fields=8):
+            if field in FIELDS:
+                return decode_base64(value.replace(" ", "+"))
+    if not body:
+        raise BadPicture("the request has no picture")
+    return body

@@ -1,0 +1,214 @@
+"""One client's connection: uvicorn's HTTP/1.1 on httptools, with the limits it leaves to a proxy.
+
+A request's head and body must each arrive within a time, the head within a size, and a server
+that drains answers what it has and closes each connection after its next answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from socket import socket
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from nhan.errors import BadRequest, NhanError
+
+
+@dataclass
+class ConnectionLimits:
+    """What one connection may take.
+
+    Attributes:
+        head_s: from the first byte, or from connecting, to the end of the head.
+        body_s: from the end of the head to the end of the body.
+        head_bytes: request line and headers.
+        keep_alive_s: between an answer and the next request.
+        connections: at once; one more is closed without a word.
+    """
+
+    head_s: float = 10.0
+    body_s: float = 30.0
+    head_bytes: int = 32_768
+    keep_alive_s: int = 30
+    connections: int = 4096
+
+
+class RequestTimeout(NhanError):
+    """The client did not send its request in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class _HeadTooLarge(BadRequest):
+    status = 431
+    code = "head_too_large"
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """A connection that cannot be held for ever."""
+
+    def __init__(
+        self, config: Config, state: ServerState, limits: ConnectionLimits, server: HttpServer
+    ) -> None:
+        super().__init__(config, state, {})
+        self._limits = limits
+        self._server = server
+        self._head_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        if len(self.connections) > self._limits.connections:
+            transport.abort()  # type: ignore[attr-defined]
+            return
+        self._allow(self._limits.head_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_bytes >= 0:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_bytes > self._limits.head_bytes:
+            self._refuse(_HeadTooLarge(f"the request's head has over {self._head_bytes:,} bytes"))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._timer is None:
+            self._allow(self._limits.head_s)
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = -1
+        super().on_headers_complete()
+        # For whoever works on this request: has its client hung up?
+        self.scope["nhan.exchange"] = self.cycle  # type: ignore[typeddict-unknown-key]
+        if self._server.draining:
+            self.cycle.keep_alive = False
+        self._allow(self._limits.body_s)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        self._stop_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._server.draining and not self.pipeline:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP is told so in our own shape."""
+        self._refuse(BadRequest(msg.rstrip("."), hint="send HTTP/1.1"))
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being received or answered."""
+        return self._timer is None and (self.cycle is None or self.cycle.response_complete)
+
+    def _allow(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, self._out_of_time)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _out_of_time(self) -> None:
+        self._timer = None
+        self._refuse(RequestTimeout("the request did not arrive in time", hint="send it faster"))
+
+    def _refuse(self, error: NhanError) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+            body = json.dumps(error.to_json()).encode()
+            self.transport.write(
+                b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+                b"x-content-type-options: nosniff\r\nconnection: close\r\n\r\n%s"
+                % (error.status, error.code.encode(), len(body), body)
+            )
+        self.transport.close()
+
+
+class HttpServer:
+    """Listens on sockets that are open already and serves one application."""
+
+    def __init__(self, app: Callable[..., Any], limits: ConnectionLimits) -> None:
+        self.draining = False
+        self._limits = limits
+        self._state = ServerState()
+        self._config = Config(
+            app,
+            http=GuardedProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=limits.keep_alive_s,
+        )
+        self._config.load()
+        self._listeners: list[asyncio.Server] = []
+        self._clock: asyncio.TimerHandle | None = None
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._state.connections)
+
+    async def listen(self, listening: socket) -> None:
+        """Begin to accept connections."""
+        self._tick()
+        loop = asyncio.get_running_loop()
+        self._listeners.append(
+            await loop.create_server(
+                lambda: GuardedProtocol(self._config, self._state, self._limits, self),
+                sock=listening,
+                backlog=2048,
+            )
+        )
+
+    async def drain(self, *, grace_s: float, linger_s: float) -> None:
+        """Answer what was asked, then close.
+
+        For `linger_s` connections are still accepted, so that what is on its way is answered; each
+        answer closes its connection. Idle connections are closed only then: a client that is just
+        sending its next request on one would lose it.
+
+        Args:
+            grace_s: after that long everything is cut off.
+            linger_s: at most half of `grace_s` is used.
+        """
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace_s
+        await asyncio.sleep(min(linger_s, grace_s / 2))
+        for listener in self._listeners:
+            listener.close()
+        while self._state.connections and loop.time() < end:
+            for connection in list(self._state.connections):
+                if isinstance(connection, GuardedProtocol) and connection.idle:
+                    connection.transport.close()
+            await asyncio.sleep(0.02)
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        if self._clock is not None:
+            self._clock.cancel()
+
+    def _tick(self) -> None:
+        """Keep the Date header right."""
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        self._clock = asyncio.get_running_loop().call_later(1.0, self._tick)

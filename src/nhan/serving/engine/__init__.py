@@ -1,0 +1,1 @@
+"""Where pictures become answers: lanes (worker processes or threads) behind one queue."""

@@ -1,0 +1,172 @@
+"""Models in memory, one picture at a time: the part that runs inside a worker.
+
+It knows neither queue nor HTTP. Process workers and thread workers both hold one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nhan.errors import JobFailed, NotFound
+from nhan.images import PictureLimits, decode
+from nhan.serving.engine.outcome import Outcome
+from nhan.tasks import get_task
+from nhan.tasks.base import RGB, Feed, Outputs, Reader
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+# A wide session keeps its helper threads only while it runs: threads that spin between requests
+# would take the cores from the single-threaded sessions.
+_NO_SPINNING = {
+    "session.intra_op.allow_spinning": "1",
+    "session.force_spinning_stop": "1",
+}
+# Pictures that a model must answer before it may go live, as (width, height): a usual line, a
+# very narrow one and one that is read in several windows by readers that do so.
+_WARM_UP_SIZES = ((320, 48), (3, 40), (24, 96))
+_BRIGHTNESS_SAMPLES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    reader: Reader
+    narrow: InferenceSession
+    wide: InferenceSession | None
+
+
+class Runner:
+    """Holds loaded models by key (`NAME@VERSION`) and answers pictures with them.
+
+    Args:
+        limits: what a picture may cost.
+        wide_threads: threads of the session for a lone request; below 2 there is none.
+    """
+
+    def __init__(self, limits: PictureLimits, *, wide_threads: int = 0) -> None:
+        self.limits = limits
+        self.wide_threads = wide_threads
+        self._models: dict[str, _Loaded] = {}
+
+    def load(self, key: str, folder: Path) -> None:
+        """Load a model package, run it on a few pictures, and make it ready to answer.
+
+        Raises:
+            NhanError: the package is incomplete or of a task we do not know.
+            JobFailed: ONNX Runtime cannot load it, or its answers are not numbers.
+        """
+        spec: dict[str, Any] = json.loads((folder / "nhan.json").read_text(encoding="utf-8"))
+        reader = get_task(spec["task"]).reader(spec)
+        file = folder / spec.get("serve", "model.onnx")
+        try:
+            narrow = _session(file, threads=1)
+            wide = _session(file, threads=self.wide_threads) if self.wide_threads > 1 else None
+        except Exception as error:  # onnxruntime raises its own unrelated classes
+            raise JobFailed(f"{key} cannot be loaded: {_first_line(error)}") from error
+        loaded = _Loaded(reader, narrow, wide)
+        _warm_up(key, loaded)
+        self._models[key] = loaded
+
+    def unload(self, key: str) -> None:
+        """Forget a model; a picture that is being answered with it still is."""
+        self._models.pop(key, None)
+
+    def run(self, key: str, picture: bytes, *, wide: bool = False) -> Outcome:
+        """Answer one picture.
+
+        Args:
+            key: `NAME@VERSION` of a loaded model.
+            picture: an encoded picture.
+            wide: use all threads, because nobody else is waiting.
+
+        Raises:
+            NotFound: no such model is loaded.
+            BadPicture, PictureTooLarge, UnsupportedPicture: the picture's fault.
+        """
+        loaded = self._models.get(key)
+        if loaded is None:
+            raise NotFound(f"{key} is not loaded")
+        begin = time.perf_counter()
+        rgb = decode(picture, self.limits)
+        decoded = time.perf_counter()
+        session = loaded.wide if wide and loaded.wide is not None else loaded.narrow
+        outputs = [_forward(session, feed) for feed in loaded.reader.inputs(rgb)]
+        inferred = time.perf_counter()
+        answer = loaded.reader.answer(outputs)
+        details = _members(answer.details)
+        encoded = time.perf_counter()
+        return Outcome(
+            answer.value,
+            answer.confidence,
+            details,
+            (decoded - begin) * 1e3,
+            (inferred - decoded) * 1e3,
+            (encoded - inferred) * 1e3,
+            rgb.shape[1],
+            rgb.shape[0],
+            _brightness(rgb),
+        )
+
+
+def _session(file: Path, *, threads: int) -> InferenceSession:
+    # Imported here, in the worker: ONNX Runtime starts a thread on import, and a process with
+    # threads must not fork.
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    # A memory pattern is remembered for every input shape, and every width is a shape.
+    options.enable_mem_pattern = False
+    if threads > 1:
+        for name, value in _NO_SPINNING.items():
+            options.add_session_config_entry(name, value)
+    return onnxruntime.InferenceSession(
+        file.read_bytes(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _forward(session: InferenceSession, feed: Feed) -> Outputs:
+    outputs: Outputs = session.run(None, feed)
+    return outputs
+
+
+def _warm_up(key: str, loaded: _Loaded) -> None:
+    for width, height in _WARM_UP_SIZES:
+        rgb = np.full((height, width, 3), 255, np.uint8)
+        rgb[height // 3 : height // 2, width // 4 : width // 2] = 0
+        for session in filter(None, (loaded.narrow, loaded.wide)):
+            try:
+                outputs = [_forward(session, feed) for feed in loaded.reader.inputs(rgb)]
+                answer = loaded.reader.answer(outputs)
+            except Exception as error:
+                raise JobFailed(
+                    f"{key} fails on a {width} × {height} picture: {_first_line(error)}"
+                ) from error
+            numbers = [part for output in outputs for part in output if part.dtype.kind == "f"]
+            if any(np.isnan(part).any() for part in numbers) or not 0 <= answer.confidence <= 1:
+                raise JobFailed(f"{key} answers with numbers that are none")
+
+
+def _members(details: Mapping[str, Any]) -> bytes:
+    return json.dumps(details, ensure_ascii=False, separators=(",", ":")).encode()[1:-1]
+
+
+def _brightness(rgb: RGB) -> float:
+    flat = rgb.reshape(-1)
+    return float(flat[:: max(1, flat.size // _BRIGHTNESS_SAMPLES)].mean()) / 255
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

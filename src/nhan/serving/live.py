@@ -1,0 +1,214 @@
+"""Follows the promotion logs: loads, warms, checks and swaps, without dropping a request.
+
+A package that cannot be loaded never replaces one that answers: it is refused, logged, counted,
+and tried again only when the log says something new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nhan.errors import NhanError, StorageError
+from nhan.models.package import Package
+from nhan.models.registry import Registry
+from nhan.serving.engine.dispatch import Dispatcher
+from nhan.serving.engine.lane import Lane
+from nhan.serving.roster import Deployment, Roster
+
+log = logging.getLogger("nhan.serving.live")
+
+# A version that was replaced is kept this long after its last request, in case one is on its way.
+_LINGER_S = 0.2
+# A store that cannot be reached is asked again, more and more rarely.
+_LONGEST_PAUSE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A promoted version that could not go live."""
+
+    key: str
+    reason: str
+    at: float
+
+
+class Live:
+    """Keeps the roster equal to what the promotion logs say.
+
+    Args:
+        registry: the models of the workspace; None where there is no workspace.
+        bundled: the reader that comes with the package, answering while its name has no champion.
+        dispatcher: whose lanes load the models.
+        roster: what answers.
+        cache: a private folder; packages are copied there, checked, so that a worker that starts
+            later loads the very bytes that were checked.
+        poll_s: how often the logs are looked at.
+        on_swap: called with the model's name after each swap.
+        on_refusal: called with each version that could not go live.
+    """
+
+    def __init__(
+        self,
+        registry: Registry | None,
+        bundled: Package | None,
+        dispatcher: Dispatcher,
+        roster: Roster,
+        *,
+        cache: Path,
+        poll_s: float,
+        on_swap: Callable[[str], None] = lambda _: None,
+        on_refusal: Callable[[Refusal], None] = lambda _: None,
+    ) -> None:
+        self.poll_s = poll_s
+        self.refusals: dict[str, Refusal] = {}
+        self.first_look = asyncio.Event()
+        self._registry = registry
+        self._bundled = bundled
+        self._dispatcher = dispatcher
+        self._roster = roster
+        self._cache = cache
+        self._on_swap = on_swap
+        self._on_refusal = on_refusal
+        self._seen: dict[str, int] = {}
+        self._folders: dict[str, Path] = {}
+        self._changing = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Look at the logs for ever."""
+        failures = 0
+        while True:
+            try:
+                await self.refresh()
+                failures = 0
+            except StorageError as error:
+                failures += 1
+                log.warning("cannot look for promotions: %s", error.message)
+            except Exception:
+                failures += 1
+                log.exception("looking for promotions failed")
+            self.first_look.set()
+            await asyncio.sleep(min(self.poll_s * 2**failures, _LONGEST_PAUSE_S))
+
+    async def refresh(self) -> None:
+        """Look at every log once and follow what it says.
+
+        Raises:
+            StorageError: the store is out of reach; what answers goes on answering.
+        """
+        async with self._changing:
+            if self._registry is not None:
+                news = await asyncio.to_thread(_news, self._registry, dict(self._seen))
+                for name, entry in news.items():
+                    await self._follow(name, entry)
+            bundled = self._bundled
+            if bundled is not None and bundled.spec.name not in self._names():
+                await self._go_live(bundled)
+
+    async def prepare(self, lane: Lane) -> None:
+        """Load every deployment on a new lane and let it take part.
+
+        Raises:
+            NhanError: a model that answers elsewhere cannot be loaded on it.
+        """
+        async with self._changing:
+            for key, folder in self._folders.items():
+                await lane.load(key, folder)
+            self._dispatcher.attach(lane)
+
+    async def _follow(self, name: str, entry: _News) -> None:
+        if isinstance(entry.version, Exception):
+            self._refuse(f"{name}@?", entry.version)
+        elif (package := await self._open(name, entry.version)) is not None:
+            await self._go_live(package)
+        self._seen[name] = entry.number
+
+    def _names(self) -> set[str]:
+        return {deployment.name for deployment in self._roster.champions}
+
+    async def _open(self, name: str, version: int) -> Package | None:
+        assert self._registry is not None
+        try:
+            return await asyncio.to_thread(self._registry.open, name, version)
+        except StorageError:
+            raise
+        except NhanError as error:
+            self._refuse(f"{name}@{version}", error)
+            return None
+
+    async def _go_live(self, package: Package) -> None:
+        spec = package.spec
+        deployment = Deployment(spec.name, str(spec.version), spec.task, spec.serve)
+        current = next((one for one in self._roster.champions if one.name == spec.name), None)
+        if current is not None and current.key == deployment.key:
+            self.refusals.pop(spec.name, None)
+            return
+        try:
+            folder = await asyncio.to_thread(package.copy_to, self._cache / deployment.key)
+            await self._dispatcher.load(deployment.key, folder)
+        except StorageError:
+            raise
+        except Exception as error:
+            await asyncio.to_thread(shutil.rmtree, self._cache / deployment.key, True)
+            self._refuse(deployment.key, error)
+            return
+        self._folders[deployment.key] = folder
+        self.refusals.pop(spec.name, None)
+        before = self._roster.crown(deployment)
+        log.info("%s answers now%s", deployment.key, f", after {before.key}" if before else "")
+        self._on_swap(spec.name)
+        if before is not None:
+            leaving = asyncio.create_task(self._retire(before))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    async def _retire(self, deployment: Deployment) -> None:
+        """Unload a version once its last request is answered."""
+        await asyncio.sleep(_LINGER_S)
+        while deployment.in_flight:
+            await asyncio.sleep(_LINGER_S)
+        async with self._changing:
+            if any(one.key == deployment.key for one in self._roster.champions):
+                return  # it was brought back meanwhile
+            folder = self._folders.pop(deployment.key, None)
+            self._dispatcher.unload(deployment.key)
+        if folder is not None:
+            await asyncio.to_thread(shutil.rmtree, folder, True)
+
+    def _refuse(self, key: str, error: Exception) -> None:
+        reason = error.message if isinstance(error, NhanError) else f"{error}"
+        refusal = Refusal(key, reason, time.time())
+        self.refusals[key.partition("@")[0]] = refusal
+        log.error("%s was promoted but cannot answer: %s", key, reason)
+        self._on_refusal(refusal)
+
+
+@dataclass(frozen=True)
+class _News:
+    number: int
+    version: int | Exception
+
+
+def _news(registry: Registry, seen: dict[str, int]) -> dict[str, _News]:
+    """Models whose log has grown, by name."""
+    news: dict[str, _News] = {}
+    for name in registry.store.folders("models"):
+        number = registry.log_number(name)
+        if number <= seen.get(name, 0):
+            continue
+        try:
+            champion = registry.champion(name)
+        except StorageError:
+            raise
+        except Exception as error:  # an entry that is no JSON, or not what an entry must be
+            news[name] = _News(number, error)
+        else:
+            if champion is not None:
+                news[name] = _News(number, champion)
+    return news

@@ -1,0 +1,113 @@
+"""Which loaded model versions answer under which names."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from nhan.errors import BadRequest, NotFound, NotReady
+
+
+@dataclass(eq=False, slots=True)
+class Deployment:
+    """One model version that every lane has loaded.
+
+    Attributes:
+        name: the model.
+        version: as in answers and addresses.
+        task: what kind of answer it gives.
+        file: which file of the package answers.
+        since: when it was loaded, seconds since the epoch.
+        in_flight: requests that are being answered with it.
+        answered: how many were.
+        last_answer: when the last one was, seconds since the epoch; 0 before the first.
+    """
+
+    name: str
+    version: str
+    task: str
+    file: str = "model.onnx"
+    since: float = field(default_factory=time.time)
+    in_flight: int = 0
+    answered: int = 0
+    last_answer: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """`NAME@VERSION`."""
+        return f"{self.name}@{self.version}"
+
+
+class Roster:
+    """The deployments, by name; the champion of a name is swapped in one assignment."""
+
+    def __init__(self, default_model: str = "") -> None:
+        self.default_model = default_model
+        self._champions: dict[str, Deployment] = {}
+        self._others: dict[str, Deployment] = {}
+
+    @property
+    def champions(self) -> list[Deployment]:
+        """Who answers, one for each model, by name."""
+        return [self._champions[name] for name in sorted(self._champions)]
+
+    @property
+    def others(self) -> list[Deployment]:
+        """Loaded versions beside the champions: candidates on trial."""
+        return list(self._others.values())
+
+    def crown(self, deployment: Deployment) -> Deployment | None:
+        """Make a deployment its model's champion; returns the one before."""
+        before = self._champions.get(deployment.name)
+        self._champions[deployment.name] = deployment
+        self._others.pop(deployment.key, None)
+        return before
+
+    def add(self, deployment: Deployment) -> None:
+        """Let a version answer to those who ask for it by number."""
+        self._others[deployment.key] = deployment
+
+    def remove(self, deployment: Deployment) -> None:
+        """Take a deployment away."""
+        self._others.pop(deployment.key, None)
+        if self._champions.get(deployment.name) is deployment:
+            del self._champions[deployment.name]
+
+    def find(self, name: str = "", version: str = "") -> Deployment:
+        """The deployment that a request means.
+
+        Args:
+            name: a model; empty for the default one.
+            version: empty for the champion.
+
+        Raises:
+            NotReady: no model answers yet.
+            BadRequest: there are several models and none was named.
+            NotFound: no such model, or that version does not answer.
+        """
+        name = name or self.default_model or self._only()
+        champion = self._champions.get(name)
+        if champion is None:
+            raise NotFound(f"no model {name!r} answers here", hint=self._listing())
+        if not version or version == champion.version:
+            return champion
+        other = self._others.get(f"{name}@{version}")
+        if other is None:
+            raise NotFound(
+                f"version {version!r} of {name} does not answer",
+                hint=f"its champion is version {champion.version}",
+            )
+        return other
+
+    def _only(self) -> str:
+        if not self._champions:
+            raise NotReady("no model answers yet", hint="promote one: nhan promote MODEL@VERSION")
+        if len(self._champions) > 1:
+            raise BadRequest(
+                "several models answer here and the request names none",
+                hint=f"add ?model=NAME; {self._listing()}",
+            )
+        return next(iter(self._champions))
+
+    def _listing(self) -> str:
+        return f"models: {', '.join(sorted(self._champions)) or 'none yet'}"

@@ -1,0 +1,1 @@
+"""One file for each subject; `nhan.serving.app` lists them."""

@@ -1,0 +1,56 @@
+"""Is it alive, can it answer: for people, load balancers and TorchServe's clients."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from nhan.errors import NotReady
+from nhan.serving.context import Context, context_of
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """200 while the process is alive."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", response_class=JSONResponse)
+async def readyz(request: Request) -> Response:
+    """200 while a champion can answer, else 503."""
+    context = context_of(request)
+    require_ready(context)
+    return JSONResponse(
+        {"status": "ready", "models": [one.key for one in context.service.roster.champions]}
+    )
+
+
+@router.get("/ping", response_class=JSONResponse)
+async def ping(request: Request) -> Response:
+    """TorchServe's health check."""
+    ready = context_of(request).service.ready
+    status = {"status": "Healthy" if ready else "Unhealthy"}
+    return JSONResponse(status, status_code=200 if ready else 503)
+
+
+def require_ready(context: Context) -> None:
+    """Raise what keeps the server from answering, if anything does.
+
+    Raises:
+        NotReady: draining, starting, or no champion.
+    """
+    service = context.service
+    if service.ready:
+        return
+    if service.draining:
+        raise NotReady("the server is shutting down", hint="ask another replica")
+    if not service.dispatcher.lanes:
+        raise NotReady("the workers are starting", hint="try again in a moment")
+    refusals = context.live.refusals if context.live else {}
+    if refusals:
+        worst = next(iter(refusals.values()))
+        raise NotReady(f"{worst.key} was promoted but cannot answer: {worst.reason}")
+    raise NotReady("no model has a champion yet", hint="nhan promote MODEL@VERSION")

@@ -1,0 +1,189 @@
+"""Answering without HTTP: plain values in, predictions out.
+
+REST, the console, a cluster server and tests call this; none of them sees a lane or a queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nhan.errors import NhanError
+from nhan.serving.engine.dispatch import Dispatcher
+from nhan.serving.engine.outcome import Outcome
+from nhan.serving.roster import Deployment, Roster
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer, traceable to the model version that gave it.
+
+    Attributes:
+        id: unique, and in order of time.
+        task: the task of the model.
+        model: its name.
+        version: its version.
+        outcome: the answer itself and what was measured on the way.
+        queue_ms: from arrival until a lane began.
+        duration_ms: from arrival to answer.
+    """
+
+    id: str
+    task: str
+    model: str
+    version: str
+    outcome: Outcome
+    queue_ms: float
+    duration_ms: float
+
+    @property
+    def value(self) -> str:
+        """The text or the class."""
+        return self.outcome.value
+
+    @property
+    def confidence(self) -> float:
+        """Calibrated, 0..1."""
+        return self.outcome.confidence
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the task adds: text and characters, or label and labels."""
+        members: dict[str, Any] = json.loads(b"{" + self.outcome.details + b"}")
+        return members
+
+    def to_bytes(self) -> bytes:
+        """The prediction's JSON, UTF-8."""
+        # Names are plain ASCII (a package with another name cannot be published), so only the
+        # task's own members need a JSON encoder, and the worker has run it.
+        head = (
+            f'{{"id":"{self.id}","task":"{self.task}","model":"{self.model}",'
+            f'"version":"{self.version}",'
+        )
+        tail = f'"confidence":{self.confidence:.4f},"duration_ms":{self.duration_ms:.1f}}}'
+        details = self.outcome.details + b"," if self.outcome.details else b""
+        return head.encode() + details + tail.encode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction as plain JSON values."""
+        document: dict[str, Any] = json.loads(self.to_bytes())
+        return document
+
+
+class Service:
+    """Answers pictures with the models of a roster.
+
+    Args:
+        roster: which models answer.
+        dispatcher: who does the work.
+        watch: called with every prediction given, e.g. to count it.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        dispatcher: Dispatcher,
+        *,
+        watch: Callable[[Prediction], None] = lambda _: None,
+    ) -> None:
+        self.roster = roster
+        self.dispatcher = dispatcher
+        self.draining = False
+        self._watch = watch
+
+    @property
+    def ready(self) -> bool:
+        """Whether a picture sent now would be answered."""
+        return bool(self.roster.champions and self.dispatcher.lanes) and not self.draining
+
+    async def predict(
+        self,
+        picture: bytes,
+        *,
+        model: str = "",
+        version: str = "",
+        deadline_s: float | None = None,
+        gone: Callable[[], bool] | None = None,
+    ) -> Prediction:
+        """Answer one picture.
+
+        Args:
+            picture: an encoded picture, as a user sent it.
+            model: a model's name; may be empty where only one answers.
+            version: a version that is loaded; the champion if empty.
+            deadline_s: how long whoever asks will wait.
+            gone: tells whether they have left; asked before work begins.
+
+        Raises:
+            NotFound: no such model or version.
+            BadPicture, PictureTooLarge, UnsupportedPicture: the picture's fault.
+            QueueFull, DeadlinePassed, NotReady: there is too much to do, or nobody to do it.
+        """
+        deployment = self.roster.find(model, version)
+        arrived = time.perf_counter()
+        deployment.in_flight += 1
+        try:
+            outcome, waited_s = await self.dispatcher.run(
+                deployment.key, picture, deadline_s=deadline_s, gone=gone
+            )
+        finally:
+            deployment.in_flight -= 1
+        prediction = Prediction(
+            new_id(),
+            deployment.task,
+            deployment.name,
+            deployment.version,
+            outcome,
+            waited_s * 1e3,
+            (time.perf_counter() - arrived) * 1e3,
+        )
+        _count(deployment)
+        self._watch(prediction)
+        return prediction
+
+    async def predict_many(
+        self,
+        pictures: Sequence[bytes],
+        *,
+        model: str = "",
+        version: str = "",
+        deadline_s: float | None = None,
+        gone: Callable[[], bool] | None = None,
+    ) -> list[Prediction]:
+        """Answer pictures, in order; each is read alone, so neighbours change nothing.
+
+        Raises:
+            NhanError: the first error in order; the other pictures' answers are dropped.
+        """
+        asked = [
+            asyncio.ensure_future(
+                self.predict(
+                    picture, model=model, version=version, deadline_s=deadline_s, gone=gone
+                )
+            )
+            for picture in pictures
+        ]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        answers = []
+        for number, result in enumerate(results):
+            if isinstance(result, NhanError) and len(pictures) > 1:
+                result.message = f"picture {number}: {result.message}"
+            if isinstance(result, BaseException):
+                raise result
+            answers.append(result)
+        return answers
+
+
+def new_id() -> str:
+    """An identifier that is unique and sorts by time: 12 hex digits of ms, 16 of chance."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+def _count(deployment: Deployment) -> None:
+    deployment.answered += 1
+    deployment.last_answer = time.time()
