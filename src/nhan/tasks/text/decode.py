@@ -64,11 +64,12 @@ def greedy(log_probs: LogProbs, characters: Sequence[str]) -> Reading:
     written = run_class != BLANK
     run_peak = np.minimum(np.maximum.reduceat(peak, starts), 1.0)
     read = [characters[index - 1] for index in run_class[written].tolist()]
-    text, peaks = _without_stray_spaces(read, run_peak[written].tolist())
+    text, peaks = without_stray_spaces(read, run_peak[written].tolist())
     return Reading(text, peaks, line_score(log_probs, best, starts))
 
 
-def _without_stray_spaces(read: list[str], peaks: list[float]) -> tuple[str, tuple[float, ...]]:
+def without_stray_spaces(read: list[str], peaks: list[float]) -> tuple[str, tuple[float, ...]]:
+    """Join characters, leaving out spaces at the ends and second spaces, with their numbers."""
     text = "".join(read)
     if "  " not in text and text.strip(" ") == text:
         return text, tuple(peaks)

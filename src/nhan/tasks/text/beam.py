@@ -1,0 +1,211 @@
+"""Prefix beam search over CTC probabilities, helped by a language model.
+
+Source: Hannun et al. 2014, First-Pass Large Vocabulary Continuous Speech Recognition; the search
+sums over all alignments of a prefix, so what it finds is likelier than the greedy path or equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nhan.tasks.text.decode import BLANK, LogProbs, Reading, greedy, without_stray_spaces
+from nhan.tasks.text.lm import CharacterModel
+from nhan.tasks.text.syllable import has_marks, is_syllable
+
+_NEVER = -math.inf
+
+# Classes below this probability in a frame are not tried there.
+_TRIED = math.log(1e-3)
+
+# A prefix this many nats (a factor of 3000) behind the best does not catch up; without the limit
+# the search costs three times as much on ordinary lines.
+_HOPELESS = 8.0
+
+# A frame this surely blank changes nothing but the total.
+_SURE_BLANK = math.log(0.9995)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeamSearch:
+    """How to search.
+
+    Attributes:
+        width: prefixes kept after each frame.
+        tried: classes tried in each frame, beside the blank.
+        model: the language model; none leaves the network's word alone.
+        model_weight: how much a log-probability of the model counts against the network's.
+        length_bonus: added for each character that the model judges, as it prefers short texts.
+        syllable_penalty: taken off for each word with Vietnamese marks that is no syllable.
+        sure: a line whose greedy reading scores this much is not searched.
+    """
+
+    width: int = 8
+    tried: int = 6
+    model: CharacterModel | None = None
+    model_weight: float = 0.3
+    length_bonus: float = 0.3
+    syllable_penalty: float = 1.0
+    sure: float = 0.99
+
+    def read(self, log_probs: LogProbs, characters: Sequence[str]) -> Reading:
+        """Read one line.
+
+        Args:
+            log_probs: float32 (frames, classes), as for `greedy`.
+            characters: the charset in class order.
+
+        Returns:
+            The reading. Its score is the network's probability of the text, summed over the
+            alignments that the search kept, without the language model: the model chooses, but
+            only the picture counts as evidence. Each character's probability is the highest of
+            any frame that wrote it.
+
+        Raises:
+            ValueError: the shape does not fit the charset.
+        """
+        plain = greedy(log_probs, characters)
+        if not len(log_probs) or plain.score >= self.sure:
+            return plain
+        beam = [_Prefix(context=self.model.start() if self.model else 0)]
+        beam[0].ends_blank = 0.0
+        for frame, classes in zip(log_probs, self._candidates(log_probs), strict=True):
+            beam = self._advance(beam, frame, classes, characters)
+        best = max(beam, key=self._final)
+        return _reading(best)
+
+    def _candidates(self, log_probs: LogProbs) -> list[list[int]]:
+        visible = log_probs[:, 1:]
+        count = min(self.tried, visible.shape[1])
+        top = np.argpartition(visible, -count, axis=1)[:, -count:]
+        likely = np.take_along_axis(visible, top, axis=1) > _TRIED
+        sure = log_probs[:, BLANK] > _SURE_BLANK
+        return [
+            [] if skip else (row[keep] + 1).tolist()
+            for row, keep, skip in zip(top, likely, sure, strict=True)
+        ]
+
+    def _advance(
+        self,
+        beam: list[_Prefix],
+        frame: NDArray[np.float32],
+        classes: list[int],
+        characters: Sequence[str],
+    ) -> list[_Prefix]:
+        blank = float(frame[BLANK])
+        scores = [(index, float(frame[index])) for index in classes]
+        for prefix in beam:
+            prefix.next_blank = prefix.total + blank
+            prefix.next_char = _NEVER
+        new: dict[int, _Prefix] = {id(prefix): prefix for prefix in beam}
+        for prefix in beam:
+            for index, score in scores:
+                if index == prefix.last:
+                    # The same character goes on; a second one needs a blank between.
+                    prefix.next_char = _add(prefix.next_char, prefix.ends_char + score)
+                    prefix.peak = max(prefix.peak, score)
+                    gained = prefix.ends_blank + score
+                else:
+                    gained = prefix.total + score
+                if gained == _NEVER:
+                    continue
+                child = prefix.children.get(index)
+                if child is None:
+                    child = prefix.children[index] = self._extend(prefix, index, characters)
+                child.next_char = _add(child.next_char, gained)
+                child.peak = max(child.peak, score)
+                new[id(child)] = child
+        ranked = sorted(new.values(), key=_Prefix.promise, reverse=True)
+        least = ranked[0].promise() - _HOPELESS
+        kept = [prefix for prefix in ranked[: self.width] if prefix.promise() >= least]
+        for prefix in ranked[len(kept) :]:
+            prefix.forget()
+        for prefix in kept:
+            prefix.settle()
+        return kept
+
+    def _extend(self, prefix: _Prefix, index: int, characters: Sequence[str]) -> _Prefix:
+        char = characters[index - 1]
+        prior, context, word = prefix.prior, 0, ""
+        if self.model is not None:
+            gained, context = self.model.step(prefix.context, char)
+            prior += self.model_weight * gained + self.length_bonus
+        if char.isalpha():
+            word = prefix.word + char
+        else:
+            prior -= self._penalty(prefix.word)
+        return _Prefix(
+            last=index, char=char, parent=prefix, prior=prior, context=context, word=word
+        )
+
+    def _penalty(self, word: str) -> float:
+        if not self.syllable_penalty or not has_marks(word) or is_syllable(word):
+            return 0.0
+        return self.syllable_penalty
+
+    def _final(self, prefix: _Prefix) -> float:
+        end = self.model_weight * self.model.end(prefix.context) if self.model else 0.0
+        return prefix.total + prefix.prior + end - self._penalty(prefix.word)
+
+
+@dataclass(eq=False, slots=True)
+class _Prefix:
+    """A text read so far, as a node of the tree of all texts under consideration.
+
+    `ends_blank` and `ends_char` are the log-probabilities of its alignments that end so; `next_…`
+    gather those of the frame at work.
+    """
+
+    last: int = BLANK
+    char: str = ""
+    parent: _Prefix | None = None
+    prior: float = 0.0
+    context: int = 0
+    word: str = ""
+    ends_blank: float = _NEVER
+    ends_char: float = _NEVER
+    next_blank: float = _NEVER
+    next_char: float = _NEVER
+    peak: float = _NEVER
+    children: dict[int, _Prefix] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        return _add(self.ends_blank, self.ends_char)
+
+    def promise(self) -> float:
+        return _add(self.next_blank, self.next_char) + self.prior
+
+    def settle(self) -> None:
+        self.ends_blank, self.ends_char = self.next_blank, self.next_char
+        self.next_blank = self.next_char = _NEVER
+
+    def forget(self) -> None:
+        """Out of the beam; comes back with nothing if a parent spells it again."""
+        self.ends_blank = self.ends_char = self.next_blank = self.next_char = _NEVER
+
+
+def _add(one: float, other: float) -> float:
+    """log(exp(one) + exp(other))."""
+    if one < other:
+        one, other = other, one
+    if other == _NEVER:
+        return one
+    return one + math.log1p(math.exp(other - one))
+
+
+def _reading(prefix: _Prefix) -> Reading:
+    score = math.exp(min(prefix.total, 0.0))
+    chars: list[str] = []
+    peaks: list[float] = []
+    node: _Prefix | None = prefix
+    while node is not None and node.last != BLANK:
+        chars.append(node.char)
+        peaks.append(math.exp(min(node.peak, 0.0)))
+        node = node.parent
+    text, kept = without_stray_spaces(chars[::-1], peaks[::-1])
+    return Reading(text, kept, score)
