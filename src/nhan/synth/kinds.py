@@ -7,6 +7,7 @@ in them were set by eye beside real pictures of the same kind, and grow with `ha
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nhan.synth import degrade, paper, render
+from nhan.synth import degrade, handwriting, paper, render
 from nhan.synth.dice import Dice
 from nhan.synth.fonts import Face
 from nhan.synth.recipe import Recipe
@@ -37,6 +38,7 @@ STYLES: Mapping[str, Mapping[str, float]] = {
 # Middle of the picture heights, pixels.
 _HEIGHTS = {"receipt": 30, "handwriting": 72, "scene": 40, "card": 42}
 _MIN_EM = 12.5  # smaller marks melt into their letters even on clean prints
+_BOLD = re.compile(r"[6-9]00|bold|black|heavy", re.IGNORECASE)  # no pen's centre line
 _CURSIVE = ("script", "handwriting")
 
 
@@ -70,7 +72,7 @@ class Cast:
             if face.vietnamese:
                 self._add(face.style, face)
         self.fallback = next(f for f in sorted(faces, key=_plainness) if f.vietnamese)
-        hands = [f for f in faces if f.style in _CURSIVE]
+        hands = [f for f in faces if f.style == "handwriting" and not _BOLD.search(f.name)]
         self.hands = _families(hands)
 
     def _add(self, style: str, face: Face) -> None:
@@ -80,6 +82,14 @@ class Cast:
                 family.append(face)
                 return
         families.append([face])
+
+    def hand(self, dice: Dice, text: str) -> Face | None:
+        """A face whose letters a pen could follow; None if no face can write the text."""
+        for _ in range(6):
+            face = dice.pick(dice.pick(self.hands)) if self.hands else self.fallback
+            if handwriting.can_write(face, text):
+                return face
+        return self.fallback if handwriting.can_write(self.fallback, text) else None
 
     def face(self, dice: Dice, shares: Mapping[str, float], text: str) -> Face:
         """A face that can write the text, styles drawn by their shares."""
@@ -523,14 +533,73 @@ def _short(look: Look) -> Picture:
 
 
 def _handwriting(look: Look) -> Picture:
-    """Pen on paper, photographed."""
+    """Pen on paper, photographed or scanned; a form's cell, a notebook's rules, or nothing round it."""
+    dice, hard = look.dice, look.hard
+    height = picture_height(dice, "handwriting", look.recipe)
+    hand = handwriting.Hand.of(dice, hard)
+    drawn = handwriting.write(dice, hand, look.face, look.text, max(_MIN_EM + 4, height / 2.1))
+    scale = 1 / handwriting.SHARP
+    width = (drawn.box[2] - drawn.box[0]) * scale + drawn.em * scale
+    scale *= min(1.0, look.recipe.max_width / width)
+    sort = dice.weighted({"form": 0.4, "notebook": 0.2, "line": 0.1, "bare": 0.3})
+    if dice.chance(0.25):
+        drawn = render.with_neighbours(drawn, dice, dice.uniform(1.5, 2.0))
+    matrix = turn(look, scale, drawn, degrees=2.5, slant=0.1, depth=0.15)
+    drawn = render.transform(drawn, matrix, bend=bend(look, 0.1, 0.08))
+    em = drawn.em
+    left, right = dice.uniform(0.1, 0.8), dice.uniform(0.1, 0.8)
+    if dice.chance(0.35):  # most of a form's cell stays empty
+        right += dice.uniform(0, 6)
+    tight = dice.chance(look.recipe.tight)
+    up, low = (0.02, 0.02) if tight else (dice.uniform(0.05, 0.45), dice.uniform(0.05, 0.45))
+    drawn = render.widened(drawn, left * em, right * em)
+    drawn = render.crop(drawn, (left, up, right, low), to_ink=True)[0]
+    screen = dice.chance(0.08)  # written on glass: no paper, no camera
+    ground = paper.cut(dice, "tinted" if dice.chance(0.6) else "sheet", *drawn.text.shape)
+    if screen:
+        ground[:] = 255
+    else:
+        paper.ruled(dice, ground, sort, em, drawn.baseline)
+    ink = pen_colour(dice)
+    if drawn.other is not None:
+        lay(ground, drawn.other, ink)
+    mask = drawn.text
+    if dice.chance(0.3 * hard):
+        mask = degrade.worn(mask, dice, 0.5 * hard)
+    lay(ground, mask, legible(ground, ink), dice.uniform(1 - 0.35 * hard, 1))
+    if screen:
+        return finish(look, ground, compress=0.3)
+    empty = replace(drawn, text=np.zeros_like(drawn.text), other=None)
+    return _photographed(look, empty, ground, (ink, ink), 0.0)
+
+
+def pen_colour(dice: Dice) -> tuple[float, float, float]:
+    """Ball pens and markers: blue, black, violet; seldom red or green; pencil grey."""
+    base = dice.pick(
+        ((32, 42, 120), (45, 55, 140), (20, 25, 80), (28, 28, 40), (22, 22, 26), (15, 15, 18), (60, 40, 120), (60, 80, 175),
+         (70, 72, 80), (150, 30, 40), (20, 80, 60))
+    )  # fmt: skip
+    return (
+        base[0] + dice.uniform(-12, 16),
+        base[1] + dice.uniform(-12, 16),
+        base[2] + dice.uniform(-12, 16),
+    )
+
+
+def _script(look: Look) -> Picture:
+    """Handwriting and script faces as they are, brushes and markers included, shaken."""
     dice, hard = look.dice, look.hard
     drawn, scale = set_line(look, setting=Setting(word_gap=dice.uniform(0.8, 2.2)))
-    drawn = surroundings(look, drawn, neighbours=0.15, rules=0.5)
-    matrix = turn(look, scale, drawn, degrees=4, slant=0.5, depth=0.2)
-    drawn = cut_out(look, render.transform(drawn, matrix, bend=bend(look, 0.6, 0.25)), wide=1.5)
+    drawn = surroundings(look, drawn, neighbours=0.15, rules=0.4)
+    matrix = turn(look, scale, drawn, degrees=3, slant=0.5, depth=0.2)
+    ripple = dice.uniform(0, 0.09) * hard
+    drawn = render.transform(drawn, matrix, bend=bend(look, 0.6, 0.2), ripple=ripple, dice=dice)
+    drawn = cut_out(look, drawn, wide=1.5)
     ground = paper.cut(dice, "tinted" if dice.chance(0.6) else "sheet", *drawn.text.shape)
-    ink = ink_colour(dice, dark=80, colourful=0.6)
+    paper.ruled(
+        dice, ground, dice.pick(("bare", "bare", "notebook", "line")), drawn.em, drawn.baseline
+    )
+    ink = pen_colour(dice)
     return _photographed(look, drawn, ground, (ink, ink), dice.uniform(1 - 0.3 * hard, 1))
 
 
@@ -542,7 +611,7 @@ _LOOKS: Mapping[str, Callable[[Look], Picture]] = {
     "card": _card,
     "scene": _scene,
     "short": _short,
-    "handwriting": _handwriting,
+    "handwriting": _script,
 }
 
 
@@ -561,6 +630,10 @@ def draw(dice: Dice, kind: str, text: str, cast: Cast, recipe: Recipe) -> tuple[
         it), and the name of the face.
     """
     hard = recipe.difficulty * dice.uniform(0.55, 1.0) if recipe.difficulty < 1 else 1.0
+    hand = cast.hand(dice, text) if kind == "handwriting" and dice.chance(0.8) else None
+    if hand:
+        look = Look(dice, kind, text, hand, hard, recipe)
+        return _handwriting(look), text, hand.name
     face = cast.face(dice, STYLES[kind], text)
     if face.capitals:
         text = text.upper()

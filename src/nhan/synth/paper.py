@@ -145,3 +145,62 @@ def cut(dice: Dice, sort: str, height: int, width: int) -> NDArray[np.float32]:
     if piece.shape[:2] != (height, width):
         piece = cv2.resize(np.ascontiguousarray(piece), (width, height))
     return piece.astype(np.float32)
+
+
+def ruled(dice: Dice, ground: NDArray[np.float32], sort: str, em: float, baseline: float) -> None:
+    """Print rules on a sheet, in place.
+
+    Args:
+        dice: of the line.
+        ground: float32 (H, W, 3).
+        sort: form (a table's cell), notebook (lines or squares), line (one to write on), bare.
+        em: of the writing, pixels.
+        baseline: of the writing, pixels from the top.
+    """
+    height, width = ground.shape[:2]
+    tilt = dice.around(0, 0.006) * width
+
+    def across(y: float, colour: tuple[float, float, float], thick: float) -> None:
+        ends = ((0, round((y - tilt / 2) * 16)), (width * 16, round((y + tilt / 2) * 16)))
+        cv2.line(ground, *ends, colour, max(1, round(thick)), cv2.LINE_AA, 4)
+
+    def down(x: float, colour: tuple[float, float, float], thick: float) -> None:
+        lean = dice.around(0, 0.02) * height
+        ends = ((round(x * 16), 0), (round((x + lean) * 16), height * 16))
+        cv2.line(ground, *ends, colour, max(1, round(thick)), cv2.LINE_AA, 4)
+
+    if sort == "form":
+        value = dice.uniform(15, 110)
+        colour = (value, value, value + dice.uniform(0, 15))
+        thick = em * dice.uniform(0.015, 0.07)
+        if dice.chance(0.75):
+            across(dice.uniform(0, 0.1) * height, colour, thick)
+        if dice.chance(0.75):
+            across(height - dice.uniform(0, 0.1) * height, colour, thick)
+        if dice.chance(0.6):
+            down(width - dice.uniform(0.05, 2.0) * em, colour, thick)
+        if dice.chance(0.25):
+            down(dice.uniform(0, 0.2) * em, colour, thick)
+    elif sort == "notebook":
+        tone = dice.pick(
+            ((150, 165, 215), (190, 160, 200), (165, 190, 200), (215, 165, 170), (150, 150, 160))
+        )
+        colour = (float(tone[0]), float(tone[1]), float(tone[2]))
+        pitch = em * dice.uniform(0.25, 1.6)
+        y = (baseline + dice.uniform(-0.1, 0.15) * em) % pitch
+        while y < height:
+            across(y, colour, em * 0.02)
+            y += pitch
+        if dice.chance(0.45):
+            x = dice.uniform(0, pitch)
+            while x < width:
+                down(x, colour, em * 0.02)
+                x += pitch
+    elif sort == "line":
+        y = baseline + dice.uniform(0.0, 0.2) * em
+        if dice.chance(0.5):
+            row = min(height - 1, max(0, round(y)))
+            on = np.arange(width) % max(3, round(em * dice.uniform(0.06, 0.2))) < 2
+            ground[row, on] *= 0.45
+        else:
+            across(y, (90.0, 90.0, 95.0), em * 0.03)

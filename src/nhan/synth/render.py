@@ -186,6 +186,8 @@ def transform(
     matrix: NDArray[np.float64],
     *,
     bend: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ripple: float = 0.0,
+    dice: Dice | None = None,
 ) -> Drawn:
     """Move the ink by a projective map, then bend the line; one resampling.
 
@@ -194,6 +196,8 @@ def transform(
         matrix: shape (3, 3), from mask pixels to pixels of an unbounded plane; the result is moved
             and sized to hold the whole mask.
         bend: amplitude in ems of the new size, waves along the line, phase in radians.
+        ripple: how far letters are warped smoothly, ems of the new size; needs `dice`.
+        dice: of the line.
 
     Returns:
         The line in a mask of the new size; `em` and `box` follow.
@@ -215,8 +219,9 @@ def transform(
     # Shrinking to less than half would skip pixels; blur first by what will be lost.
     if scale < 0.6:
         source = cv2.GaussianBlur(source, (0, 0), 0.35 / scale)
-    if amplitude:
-        out = _bent(source, full, size, lift, waves, phase)
+    if amplitude or ripple:
+        field = _ripple(dice, size, ripple * drawn.em * scale) if dice and ripple else None
+        out = _bent(source, full, size, (lift, waves, phase), field)
     elif abs(full[2, 0]) + abs(full[2, 1]) < 1e-9:
         out = cv2.warpAffine(source, full[:2], size, flags=cv2.INTER_LINEAR)
     else:
@@ -230,23 +235,45 @@ def transform(
     return Drawn(np.ascontiguousarray(text), other, drawn.em * scale, box, float(ends[4, 1]))
 
 
+def _ripple(dice: Dice, size: tuple[int, int], reach: float) -> NDArray[np.float32]:
+    """A smooth field of shifts, shape (H, W, 2), at most about twice `reach` pixels."""
+    width, height = size
+    cells = (max(2, height // 28 + 1), max(2, width // 28 + 1), 2)
+    coarse = dice.fields.standard_normal(cells, dtype=np.float32) * np.float32(reach)
+    return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), np.float32)
+
+
 def _bent(
     source: Mask,
     matrix: NDArray[np.float64],
     size: tuple[int, int],
-    lift: float,
-    waves: float,
-    phase: float,
+    curve: tuple[float, float, float],
+    field: NDArray[np.float32] | None,
 ) -> Mask:
     width, height = size
+    lift, waves, phase = curve
     inverse = np.linalg.inv(matrix)
     xs = np.arange(width, dtype=np.float32)
-    curve = (lift * np.sin(xs * (2 * np.pi * waves / max(width, 1)) + phase)).astype(np.float32)
-    ys = np.arange(height, dtype=np.float32)[:, None] + curve
+    wave = (lift * np.sin(xs * (2 * np.pi * waves / max(width, 1)) + phase)).astype(np.float32)
+    ys = np.arange(height, dtype=np.float32)[:, None] + wave
+    if field is not None:
+        xs, ys = xs + field[..., 0], ys + field[..., 1]
     w = (inverse[2, 0] * xs + inverse[2, 1] * ys + inverse[2, 2]).astype(np.float32)
     map_x = ((inverse[0, 0] * xs + inverse[0, 1] * ys + inverse[0, 2]) / w).astype(np.float32)
     map_y = ((inverse[1, 0] * xs + inverse[1, 1] * ys + inverse[1, 2]) / w).astype(np.float32)
     return np.asarray(cv2.remap(source, map_x, map_y, cv2.INTER_LINEAR), np.uint8)
+
+
+def widened(drawn: Drawn, left: float, right: float) -> Drawn:
+    """The line with more empty mask at its sides, pixels."""
+    sides = (int(left) + 1, int(right) + 1)
+    masks = [
+        None if m is None else np.asarray(np.pad(m, ((0, 0), sides)), np.uint8)
+        for m in (drawn.text, drawn.other)
+    ]
+    x0, y0, x1, y1 = drawn.box
+    assert masks[0] is not None
+    return replace(drawn, text=masks[0], other=masks[1], box=(x0 + sides[0], y0, x1 + sides[0], y1))
 
 
 def ink_box(mask: Mask) -> tuple[int, int, int, int]:
