@@ -90,10 +90,13 @@ class Task(ABC):
         name: as in `--task` and `nhan.json`.
         primary: the metric that the gate compares, a key of `score`; always an error rate, so
             lower is better.
+        folder_is_label: a folder's name may be the label of all pictures in it (a class is; a
+            line's text is not).
     """
 
     name: str
     primary: str
+    folder_is_label: bool = False
 
     @abstractmethod
     def normalise(self, label: str) -> str:

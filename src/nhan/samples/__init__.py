@@ -1,0 +1,1 @@
+"""Samples: pictures and what is known of them, taken in from others' files and given out again."""

@@ -1,0 +1,37 @@
+"""A picture on its way into the object store, and what the catalogue keeps of it."""
+
+from __future__ import annotations
+
+from nhan.catalog.samples import Picture
+from nhan.images import PictureLimits, decode, perceptual_hash, probe, thumbnail
+from nhan.storage import Store
+
+
+def picture_path(sha256: str, extension: str) -> str:
+    """The object of a picture's original bytes."""
+    return f"images/{sha256[:2]}/{sha256}.{extension}"
+
+
+def examine(data: bytes, sha256: str, limits: PictureLimits) -> Picture:
+    """Decode a picture and say what the catalogue keeps of it; nothing is written.
+
+    Raises:
+        BadPicture: it cannot be read, or is over the limits.
+    """
+    info = probe(data, limits)
+    rgb = decode(data, limits)
+    height, width = rgb.shape[:2]
+    return Picture(
+        path=picture_path(sha256, info.extension),
+        size_bytes=len(data),
+        width=width,
+        height=height,
+        phash=f"{perceptual_hash(rgb):016x}",
+        thumbnail=thumbnail(rgb),
+    )
+
+
+def keep(store: Store, path: str, data: bytes) -> None:
+    """Write a picture once; an object of the wrong size (a power cut) is written again."""
+    if not store.put_once(path, data) and store.size(path) != len(data):
+        store.put(path, data)
