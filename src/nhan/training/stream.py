@@ -22,7 +22,7 @@ from nhan.tasks.base import RGB
 
 # Each is called as (seed, **options) and gives a `Stream`.
 STREAMS = {
-    "lines": "nhan.synth.stream:LineStream",
+    "lines": "nhan.training.lines:MadeLines",
 }
 
 # Samples per message between processes: large enough that sending costs little.

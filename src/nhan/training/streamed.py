@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--dev", type=Path, action="append", default=[])
     parser.add_argument("overrides", nargs="*")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     config = load_config(given.config, given.overrides)
     train_stream(config, given.out, resume=True, dev=given.dev)
 

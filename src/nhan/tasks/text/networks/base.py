@@ -221,6 +221,28 @@ class TrueLengthGRU(nn.Module):
         )[0]
 
 
+class LineDropout(nn.Module):
+    """Hides the same features at every step of a line (Gal and Ghahramani 2016).
+
+    Ordinary dropout draws a number per step and feature, which took as long on a CPU as a
+    tenth of the whole training step.
+
+    Args:
+        share: of features hidden in training.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, features), unchanged in evaluation."""
+        if not self.training or not self.share:
+            return x
+        kept = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= self.share
+        return x * (kept.to(x.dtype) / (1.0 - self.share))
+
+
 def log_probabilities(logits: Tensor) -> Tensor:
     """Log-softmax in float32, whatever precision the layers ran in: CTC sums many small numbers."""
     return functional.log_softmax(logits.float(), dim=-1)

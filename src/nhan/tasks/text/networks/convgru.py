@@ -15,6 +15,7 @@ from torch.nn import functional
 from nhan.tasks.text.networks.base import (
     Columns,
     ConvNorm,
+    LineDropout,
     LineNetwork,
     NetworkOptions,
     Residual,
@@ -88,7 +89,7 @@ class ConvGru(LineNetwork):
         self.classes = classes
         self.stem = Stem(options.height, options.stem, options.channels, options.blocks)
         self.fold = nn.Conv2d(options.channels[-1], options.features, (self.stem.rows, 1))
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = LineDropout(options.dropout)
         self.recurrent = TrueLengthGRU(options.features, options.hidden, options.layers)
         self.output = nn.Linear(2 * options.hidden, classes)
 

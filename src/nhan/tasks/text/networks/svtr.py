@@ -13,7 +13,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nhan.tasks.text.networks.base import Columns, LineNetwork, NetworkOptions, log_probabilities
+from nhan.tasks.text.networks.base import (
+    Columns,
+    LineDropout,
+    LineNetwork,
+    NetworkOptions,
+    log_probabilities,
+)
 from nhan.tasks.text.networks.convgru import Stem, quarter_steps
 
 # Added to the score of a padded step: exp(-1e4) is exactly zero in float32 and bfloat16.
@@ -60,7 +66,7 @@ class Mixer(nn.Module):
             nn.SiLU(),
             nn.Linear(options.expansion * d, d),
         )
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = LineDropout(options.dropout)
 
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
         """Mix (N, T, d); `real` is (N, T, 1), 1 for steps of the picture, None if all are."""
