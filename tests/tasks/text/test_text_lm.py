@@ -5,7 +5,8 @@ import math
 import pytest
 
 from nhan.errors import SettingsError
-from nhan.tasks.text.lm import CharacterModel, build
+from nhan.tasks.text.charset import DEFAULT_CHARSET
+from nhan.tasks.text.lm import CharacterModel, build, shipped
 
 TEXTS = ["hà nội mùa thu", "hà nội", "hà tĩnh", "số 12 hà nội", "số 34 hà tĩnh"] * 4
 
@@ -75,3 +76,11 @@ def test_orders_out_of_range_are_refused(order: int) -> None:
 def test_too_many_symbols_are_refused() -> None:
     with pytest.raises(SettingsError, match="256"):
         build(["".join(map(chr, range(1000, 1255)))])
+
+
+def test_the_shipped_model_knows_vietnamese() -> None:
+    model = shipped("vi-characters")
+    assert model.score("Số 12 đường Lê Lợi, Hà Nội") > model.score("Số 12 đuờng Lê Lơi, Hà Nôi") + 5
+    assert model.score("CỘNG HÒA XÃ HỘI") > model.score("CỌNG HÓA XA HỖI") + 5
+    assert set(model.symbols) - {"\n"} <= set(DEFAULT_CHARSET)
+    assert shipped("vi-characters") is model

@@ -79,6 +79,13 @@ def test_details_hold_the_text_and_each_character() -> None:
     assert answer.details["characters"][0]["confidence"] == pytest.approx(0.99, abs=1e-3)
 
 
+def test_beam_search_is_chosen_by_the_spec() -> None:
+    decoding = {"method": "beam", "width": 4, "model": "vi-characters", "sure": 2.0}
+    reader = LineReader(spec(decoding=decoding))
+    answer = reader.answer([colour_network(f) for f in reader.inputs(picture("90125" * 30))])
+    assert answer.value == "90125" * 30
+
+
 def test_confidence_is_calibrated() -> None:
     outputs = [colour_network(f) for f in LineReader(spec()).inputs(picture("42"))]
     raw = LineReader(spec(calibration={"method": "none"})).answer(outputs).confidence
@@ -100,6 +107,9 @@ def test_a_picture_without_text_reads_as_nothing() -> None:
         {"outputs": {"charset": CHARSET, "blank": 11}},
         {"outputs": {"blank": 0}},
         {"calibration": {"method": "magic"}},
+        {"decoding": {"method": "magic"}},
+        {"decoding": {"method": "beam", "depth": 3}},
+        {"decoding": {"method": "beam", "model": "../../etc/passwd"}},
     ],
 )
 def test_specs_we_cannot_follow_are_refused(broken: dict[str, Any]) -> None:

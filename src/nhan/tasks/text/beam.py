@@ -7,14 +7,16 @@ sums over all alignments of a prefix, so what it finds is likelier than the gree
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nhan.errors import SettingsError
 from nhan.tasks.text.decode import BLANK, LogProbs, Reading, greedy, without_stray_spaces
-from nhan.tasks.text.lm import CharacterModel
+from nhan.tasks.text.lm import CharacterModel, shipped
 from nhan.tasks.text.syllable import has_marks, is_syllable
 
 _NEVER = -math.inf
@@ -51,6 +53,22 @@ class BeamSearch:
     length_bonus: float = 0.3
     syllable_penalty: float = 1.0
     sure: float = 0.99
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Any]) -> BeamSearch:
+        """Read `nhan.json`'s `decoding`: the attributes; `model` is a name, or empty for none.
+
+        Raises:
+            SettingsError: a key or the model's name is unknown.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(numbers.keys() - known):
+            raise SettingsError(
+                f"decoding holds unknown keys: {', '.join(unknown)}",
+                hint=f"keys: method, {', '.join(sorted(known))}",
+            )
+        name = numbers.get("model", "")
+        return cls(**{**numbers, "model": shipped(name) if name else None})
 
     def read(self, log_probs: LogProbs, characters: Sequence[str]) -> Reading:
         """Read one line.

@@ -14,7 +14,8 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,25 @@ class CharacterModel:
     @property
     def _unknown(self) -> float:
         return -255 * _STEP
+
+
+@cache
+def shipped(name: str) -> CharacterModel:
+    """A model that comes with the package, read once.
+
+    Raises:
+        SettingsError: there is none of that name; the hint lists those there are.
+    """
+    known = {
+        entry.name.removesuffix(".npz"): entry
+        for entry in (files("nhan.tasks.text") / "data").iterdir()
+        if entry.name.endswith(".npz")
+    }
+    if name not in known:
+        raise SettingsError(
+            f"no language model {name!r} comes with nhan", hint=f"there are: {', '.join(known)}"
+        )
+    return CharacterModel.from_bytes(known[name].read_bytes())
 
 
 def build(texts: Iterable[str], *, order: int = 5, min_count: int = 2) -> CharacterModel:

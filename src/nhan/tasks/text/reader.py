@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nhan.errors import SettingsError
 from nhan.tasks.base import RGB, Answer, Feed, Outputs
+from nhan.tasks.text.beam import BeamSearch
 from nhan.tasks.text.calibrate import Calibration
 from nhan.tasks.text.charset import Charset
 from nhan.tasks.text.decode import BLANK, LogProbs, Reading, greedy
@@ -23,7 +24,8 @@ class LineReader:
 
     Args:
         spec: the content of `nhan.json`: `prepare` (`Preparation.to_dict`), `outputs` with
-            `charset` and `blank`, `calibration` (optional).
+            `charset` and `blank`; optional are `calibration` and `decoding`, greedy unless its
+            `method` is `beam`.
 
     Raises:
         SettingsError: the spec lacks a part or asks for what this version cannot do.
@@ -43,6 +45,7 @@ class LineReader:
                 f"the model's blank is class {outputs['blank']}", hint="it must be class 0"
             )
         self.calibration = Calibration.from_dict(spec.get("calibration", {}))
+        self._decode = _decoder(spec.get("decoding", {}))
         self._space = self.charset.encode(" ")[0] if " " in self.charset else None
 
     def inputs(self, rgb: RGB) -> list[Feed]:
@@ -90,4 +93,13 @@ class LineReader:
             overlap=self.preparation.overlap,
             space=self._space,
         )
-        return greedy(line, self.charset.characters)
+        return self._decode(line, self.charset.characters)
+
+
+def _decoder(decoding: Mapping[str, Any]) -> Callable[[LogProbs, str], Reading]:
+    method = decoding.get("method", "greedy")
+    if method == "greedy":
+        return greedy
+    if method == "beam":
+        return BeamSearch.from_dict({k: v for k, v in decoding.items() if k != "method"}).read
+    raise SettingsError(f"decoding.method is {method!r}", hint="methods: greedy, beam")
