@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -29,28 +30,37 @@ def edits(truth: str, answer: str) -> list[Edit]:
     Returns:
         As many edits as the Levenshtein distance, in reading order.
     """
-    if truth == answer:
-        return []
-    start = _common_prefix(truth, answer)
-    end = _common_prefix(truth[start:][::-1], answer[start:][::-1])
-    left, right = truth[start : len(truth) - end], answer[start : len(answer) - end]
-    if not left or not right:
-        return [Edit(char, "") for char in left] or [Edit("", char) for char in right]
-    if len(left) * len(right) > _MAX_CELLS:
-        return _any_shortest(left, right)
-    return _likest_shortest(left, right)
+    found: list[Edit] = []
+    for left, right in _differing_stretches(truth, answer):
+        if not left or not right:
+            found += [Edit(char, "") for char in left] or [Edit("", char) for char in right]
+        elif len(left) * len(right) > _MAX_CELLS:
+            found += _any_shortest(left, right)
+        else:
+            found += _likest_shortest(left, right)
+    return found
 
+
+# So many equal characters in a row are no chance: what stands before and after them is aligned
+# apart, which keeps the tables small. The whole stays a shortest alignment.
+_ANCHOR = 4
 
 # Beyond this many cells the table in Python takes longer than a second; any shortest alignment
 # is good enough for a text that differs over a thousand characters.
 _MAX_CELLS = 1_000_000
 
 
-def _common_prefix(left: str, right: str) -> int:
-    for index, (a, b) in enumerate(zip(left, right, strict=False)):
-        if a != b:
-            return index
-    return min(len(left), len(right))
+def _differing_stretches(truth: str, answer: str) -> Iterator[tuple[str, str]]:
+    i = j = 0
+    for op in Levenshtein.opcodes(truth, answer):
+        at_end = op.src_end == len(truth) and op.dest_end == len(answer)
+        at_start = op.src_start == 0 and op.dest_start == 0
+        if op.tag != "equal":
+            continue
+        if op.src_end - op.src_start >= _ANCHOR or at_start or at_end:
+            yield truth[i : op.src_start], answer[j : op.dest_start]
+            i, j = op.src_end, op.dest_end
+    yield truth[i:], answer[j:]
 
 
 def _any_shortest(truth: str, answer: str) -> list[Edit]:
