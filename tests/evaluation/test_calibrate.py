@@ -1,34 +1,60 @@
-"""Calibration error, on cases small enough to check by hand."""
+"""The calibration that is chosen makes confidence mean what it says."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from nhan.evaluation.calibrate import reliability
+import bars
+from nhan.datasets.read import open_dataset
+from nhan.evaluation import calibrate as module
+from nhan.evaluation.calibrate import calibrate, choose
+from nhan.evaluation.reliability import reliability
+
+
+def answers(truth, count: int = 2000, seed: int = 0):
+    """Scores spread over 0..1, each right as often as `truth(score)` says."""
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(0.02, 0.98, count)
+    return scores.tolist(), (rng.random(count) < truth(scores)).tolist()
 
 
 @pytest.mark.parametrize(
-    ("confidences", "right", "ece"),
+    ("truth", "before"),
     [
-        ([0.75] * 4, [1, 1, 1, 0], 0.0),  # three of four right at 0.75: perfect
-        ([0.95] * 4, [1, 1, 0, 0], 0.45),  # half right at 0.95
-        ([0.95, 0.95, 0.05, 0.05], [1, 1, 0, 0], 0.05),  # both bins off by 0.05
-        ([1.0, 0.0], [0, 1], 1.0),  # surely wrong
-        ([], [], 0.0),
+        (lambda s: s**3, 0.15),  # too sure of itself
+        (lambda s: 1 - (1 - s) ** 3, 0.15),  # too modest
+        (lambda s: np.where(s < 0.5, 0.1, 0.9), 0.15),  # a step
     ],
 )
-def test_expected_calibration_error(confidences, right, ece):
-    assert reliability(confidences, right).ece == pytest.approx(ece)
+def test_chosen_calibration_mends_unseen_answers(truth, before):
+    chosen = choose(*answers(truth))
+    scores, right = answers(truth, seed=1)
+    assert reliability(scores, right).ece > before
+    assert reliability([chosen.confidence(s) for s in scores], right).ece < 0.06
 
 
-def test_brier_score_by_hand():
-    assert reliability([0.8, 0.4], [1, 0]).brier == pytest.approx((0.04 + 0.16) / 2)
+def test_honest_scores_are_left_alone():
+    scores, right = answers(lambda s: s)
+    chosen = choose(scores, right)
+    assert reliability([chosen.confidence(s) for s in scores], right).ece < 0.04
 
 
-def test_every_answer_falls_in_one_bin():
-    confidences = np.concatenate((np.linspace(0, 1, 101), [1.2, -0.1]))  # outside: clipped
-    found = reliability(confidences, np.ones(103, bool))
-    assert sum(b.count for b in found.bins) == 103
-    assert [(b.low, b.high) for b in found.bins[:1] + found.bins[-1:]] == [(0.0, 0.1), (0.9, 1.0)]
-    assert found.bins[-1].count == 12  # 0.9 … 1.0 and the clipped one
+def test_a_handful_of_samples_calibrates_nothing():
+    assert choose([0.9] * 49, [True] * 49).method == "none"
+
+
+def test_an_unpublished_package_is_calibrated_on_validation(
+    workspace, make_dataset, rows, monkeypatch
+):
+    """At gain 0.94 rows without a 9 are right but unsure: confidence must rise."""
+    ref = make_dataset(validation=rows(120), test=rows(5))
+    seen = {}
+    monkeypatch.setattr(module, "choose", lambda s, r: seen.update(s=s, r=r) or choose(s, r))
+    table = calibrate(
+        {"model.onnx": bars.model(0.94)}, bars.spec(), open_dataset(workspace.store, ref)
+    )
+    assert len(seen["s"]) == 120
+    assert 0 < sum(seen["r"]) < 120
+    assert table["method"] in {"temperature", "isotonic"}
+    assert workspace.store.folders("models") == []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nhan.evaluation.calibrate import reliability
 from nhan.evaluation.gate import decide
 from nhan.evaluation.record import Evaluation, Result, Score, Speed
+from nhan.evaluation.reliability import reliability
 from nhan.settings import GateSettings
 
 RULES = GateSettings()

@@ -1,82 +1,84 @@
-"""Whether confidence means what it says: of many answers given 0.9, nine in ten should be right.
-
-Fitting a calibration belongs to the task (for text: `nhan.tasks.text.calibrate`), because each
-knows its own raw score; measuring one is the same for all and stands here.
-"""
+"""Choose the calibration of a version before it is published, on samples it did not learn from."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
-from pydantic import BaseModel
 
-_BINS = 10
+from nhan.datasets.read import DatasetVersion
+from nhan.evaluation.evaluate import measure
+from nhan.evaluation.reliability import reliability
+from nhan.images import PictureLimits
+from nhan.models.package import write_package
+from nhan.tasks.text.calibrate import Calibration, fit_isotonic, fit_temperature
 
+_FOLDS = 5
+# Fewer samples than this cannot tell one calibration from another.
+_MIN_SAMPLES = 50
 
-class Bin(BaseModel):
-    """The answers whose confidence lies in one tenth of the range.
+Fit = Callable[[Sequence[float], Sequence[bool]], Calibration]
 
-    Attributes:
-        low, high: the range; `low` belongs to it, `high` to the next one (1.0 to the last).
-        count: answers in it.
-        confidence: their mean confidence; 0 when there are none.
-        right: the share of them that is right; 0 when there are none.
-    """
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    right: float
-
-
-class Reliability(BaseModel):
-    """How far confidence and truth are apart.
-
-    Attributes:
-        ece: expected calibration error: the mean, over answers, of the distance between the mean
-            confidence of the answer's bin and the share right in it. 0 is perfect. With few
-            answers it is too large rather than too small.
-        brier: mean squared distance between confidence and being right (1 or 0); 0 is perfect.
-        bins: ten, ascending.
-    """
-
-    ece: float
-    brier: float
-    bins: list[Bin]
+# From the simplest to the most flexible: a tie goes to the simpler.
+_METHODS: tuple[Fit, ...] = (
+    lambda _scores, _right: Calibration(),
+    fit_temperature,
+    fit_isotonic,
+)
 
 
-def reliability(confidences: ArrayLike, right: ArrayLike) -> Reliability:
-    """Measure the confidences of a set of answers.
+def calibrate(
+    files: Mapping[str, bytes],
+    spec: Mapping[str, Any],
+    dataset: DatasetVersion,
+    *,
+    split: str = "validation",
+    limits: PictureLimits | None = None,
+) -> dict[str, Any]:
+    """The `calibration` table of `nhan.json` for a version that is about to be published.
 
     Args:
-        confidences: 0..1, (n,).
-        right: whether each answer is wholly right, bool (n,).
+        files: of the package to be.
+        spec: of the package to be; its own calibration is left aside.
+        dataset: what it was trained on.
+        split: samples it was not trained on; never the test split, which must stay untouched.
+        limits: what a picture may cost.
 
     Returns:
-        Zeros for no answers.
+        `{"method": "none"}` for fewer than 50 samples.
 
-    Source: Guo et al. 2017, On calibration of modern neural networks; Brier 1950.
+    Raises:
+        UserError: model and dataset are of different tasks.
     """
-    c = np.clip(np.asarray(confidences, np.float64), 0, 1)
-    r = np.asarray(right, np.float64)
-    place = np.minimum((c * _BINS).astype(int), _BINS - 1)
-    bins = []
-    for index in range(_BINS):
-        here = place == index
-        count = int(here.sum())
-        bins.append(
-            Bin(
-                low=index / _BINS,
-                high=(index + 1) / _BINS,
-                count=count,
-                confidence=float(c[here].mean()) if count else 0.0,
-                right=float(r[here].mean()) if count else 0.0,
-            )
-        )
-    total = max(len(c), 1)
-    return Reliability(
-        ece=sum(b.count * abs(b.confidence - b.right) for b in bins) / total,
-        brier=float(((c - r) ** 2).mean()) if len(c) else 0.0,
-        bins=bins,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        raw = {**spec, "calibration": {"method": "none"}}
+        package = write_package(folder, files, raw, name="uncalibrated")
+        results = measure(package, dataset, split, limits=limits).results
+    return choose([r.confidence for r in results], [r.right for r in results]).to_dict()
+
+
+def choose(scores: Sequence[float], right: Sequence[bool]) -> Calibration:
+    """The method whose confidences fit unseen answers best: five folds, Brier score.
+
+    Args:
+        scores: raw scores, 0..1.
+        right: whether each answer was wholly right.
+    """
+    if len(scores) < _MIN_SAMPLES:
+        return Calibration()
+    best = min(_METHODS, key=lambda fit: _brier(fit, np.asarray(scores), np.asarray(right)))
+    return best(scores, right)
+
+
+def _brier(fit: Fit, scores: np.ndarray, right: np.ndarray) -> float:
+    """The Brier score of confidences that were fitted without the samples they are for."""
+    fold = np.random.default_rng(0).permutation(len(scores)) % _FOLDS
+    confidences = np.empty(len(scores))
+    for held_out in range(_FOLDS):
+        rest = fold != held_out
+        fitted = fit(scores[rest].tolist(), right[rest].tolist())
+        confidences[~rest] = [fitted.confidence(score) for score in scores[~rest].tolist()]
+    # Rounded, so that differences that are none leave the simpler method in place.
+    return round(reliability(confidences, right).brier, 4)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from nhan.evaluation.calibrate import Bin
 from nhan.evaluation.record import ConfusionCount
+from nhan.evaluation.reliability import Bin
 from nhan.evaluation.words import both
 
 _WIDTH, _HEIGHT = 400, 260

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from nhan import __version__
 from nhan.datasets.read import DatasetVersion, Row, open_dataset
 from nhan.errors import BadPicture, NotFound, UserError
-from nhan.evaluation.calibrate import reliability
 from nhan.evaluation.intervals import Interval, bootstrap, jackknife
 from nhan.evaluation.kept import find, keep
 from nhan.evaluation.record import (
@@ -34,6 +33,7 @@ from nhan.evaluation.record import (
     Speed,
     content_of,
 )
+from nhan.evaluation.reliability import reliability
 from nhan.images import PictureLimits
 from nhan.models.package import Package
 from nhan.models.predictor import Predictor

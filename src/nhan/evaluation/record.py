@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from nhan.evaluation.calibrate import Reliability
+from nhan.evaluation.reliability import Reliability
 
 # Raised when a stored record no longer says what a new one would.
 FORMAT = 1
