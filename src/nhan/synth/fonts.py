@@ -219,7 +219,8 @@ def _read_face(path: Path) -> Face | None:
     return Face(str(path), path.stem, family, style, held | {" "}, vietnamese, capitals)
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where slow answers about fonts are kept between runs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nhan"
 
 
@@ -227,7 +228,7 @@ def _cached_faces(paths: list[Path]) -> list[Face]:
     """Reading a thousand character maps takes half a minute; the answer is kept for next time."""
     stamp = "\n".join(f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths)
     digest = hashlib.sha256(f"5\n{stamp}\n{_BY_NAME}{sorted(NEEDED)}".encode()).hexdigest()
-    cache = _cache_folder() / f"fonts-{digest[:24]}.json"
+    cache = cache_folder() / f"fonts-{digest[:24]}.json"
     if cache.is_file():
         rows = json.loads(cache.read_text("utf-8"))
         return [Face(p, n, f, s, frozenset(c), v, u) for p, n, f, s, c, v, u in rows]

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from nhan.synth.dice import Dice
 from nhan.synth.fonts import Face
 from nhan.synth.render import Drawn
-from nhan.synth.strokes import Path, Stroke, path_of
+from nhan.synth.strokes import GlyphPath, Stroke, paths, without
 from nhan.tasks.text.alphabet import decompose
 
 SHARP = 2.0  # strokes are drawn at twice their size: pens are thinner than whole pixels
-_LEFT_AND_RIGHT = {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "…": "...", "₫": "đ", "€": "E"}
+# A pen makes no difference between these, so the label must not either.
+_SAME_BY_HAND = str.maketrans(
+    {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "…": "...", "₫": "đ"}
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Hand:
             jitter=dice.uniform(0.1, 1.0) * hard,
             drift=dice.around(0, 0.015 * hard),
             wander=dice.uniform(0, 0.07) * hard,
-            pen=math.exp(dice.uniform(math.log(0.025), math.log(0.085))),
+            pen=math.exp(dice.uniform(math.log(0.025), math.log(0.075))),
             pressure=dice.uniform(0, 0.5) * hard,
             joined=dice.pick((0.0, 0.0, 0.3, 0.8)) * dice.random() * min(1.0, 0.3 + hard),
             mark_size=dice.uniform(0.17, 0.32),
@@ -132,7 +135,7 @@ def _placed(stroke: Stroke, x: float, y: float, size: float, turn: float) -> Str
     )
 
 
-def _marks(dice: Dice, hand: Hand, path: Path, char: str) -> list[Stroke]:
+def _marks(dice: Dice, hand: Hand, path: GlyphPath, char: str) -> list[Stroke]:
     """The strokes of a letter's vowel mark and tone, in ems of its glyph."""
     letter = decompose(char)
     left, top, right, bottom = path.box
@@ -183,20 +186,18 @@ def _marks(dice: Dice, hand: Hand, path: Path, char: str) -> list[Stroke]:
 # --- letters to a line ----------------------------------------------------------------------------
 
 
-def _undotted(path: Path) -> Path:
+def _undotted(path: GlyphPath) -> GlyphPath:
     """An i without its dot, which a tone above replaces."""
     limit = path.box[1] + 0.25 * (path.box[3] - path.box[1])
     kept = tuple(s for s in path.strokes if float(s[:, 1].max()) > limit)
     if not kept or len(kept) == len(path.strokes):
         return path
-    points = np.concatenate(kept)
-    low, high = points.min(axis=0), points.max(axis=0)
-    return Path(kept, path.advance, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+    return without(path, kept)
 
 
-def _letter(dice: Dice, hand: Hand, face: Face, char: str) -> tuple[list[Stroke], Path]:
+def _letter(dice: Dice, hand: Hand, face: Face, char: str) -> tuple[list[Stroke], GlyphPath]:
     letter = decompose(char)
-    path = path_of(face.path, letter.base)
+    path = paths(face.path)[letter.base]
     if letter.base == "i" and letter.tone not in ("level", "dot"):
         path = _undotted(path)
     return [*path.strokes, *_marks(dice, hand, path, char)], path
@@ -216,16 +217,18 @@ def _join(before: NDArray[np.float32], after: NDArray[np.float32], room: float) 
     return np.asarray((1 - t) ** 2 * a + 2 * t * (1 - t) * sag + t**2 * b, np.float32)
 
 
+def by_hand(text: str) -> str:
+    """The text in the signs that a hand tells apart; what to label the picture with."""
+    return text.translate(_SAME_BY_HAND)
+
+
 def can_write(face: Face, text: str) -> bool:
-    """Whether the face holds the bare letters and signs of a text."""
-    plain = "".join(decompose(_LEFT_AND_RIGHT.get(c, c)[0]).base for c in text)
-    return face.writes(plain) and not face.capitals
+    """Whether the face holds the bare letters and signs of a text that `by_hand` gave."""
+    return face.writes("".join(decompose(c).base for c in text)) and "€" not in text
 
 
 def _strokes(dice: Dice, hand: Hand, face: Face, text: str) -> list[Stroke]:
     """All strokes of a line in ems, before the hand's slant and wobble."""
-    for sign, simple in _LEFT_AND_RIGHT.items():
-        text = text.replace(sign, simple)
     out: list[Stroke] = []
     at, previous = 0.0, None
     for char in text:
@@ -303,7 +306,7 @@ def write(dice: Dice, hand: Hand, face: Face, text: str, em: float, *, pad: floa
         groups.setdefault(wide, []).append(pixels[at : at + size])
         at += size
     for wide, lines in groups.items():
-        cv2.polylines(mask, lines, False, 255, wide, cv2.LINE_AA, 4)
+        cv2.polylines(mask, lines, False, 255, wide, cv2.LINE_8, 4)
     (x0, y0), (x1, y1) = (low - origin) * scale, (high - origin) * scale
     box = (float(x0), float(y0), float(x1), float(y1))
     return Drawn(mask, None, scale, box, float(-origin[1] * scale))

@@ -87,6 +87,9 @@ class Cast:
         """A face whose letters a pen could follow; None if no face can write the text."""
         for _ in range(6):
             face = dice.pick(dice.pick(self.hands)) if self.hands else self.fallback
+            # A face of capitals still gives a hand, one that writes in capitals.
+            if face.capitals and not text.isupper():
+                continue
             if handwriting.can_write(face, text):
                 return face
         return self.fallback if handwriting.can_write(self.fallback, text) else None
@@ -200,8 +203,10 @@ def lay(
     strength: float = 1.0,
 ) -> Field:
     """Ink over a ground, in place; `ink` is a colour or a field of colours."""
-    alpha = mask.astype(np.float32)[..., None] * np.float32(strength / 255)
-    ground += (np.asarray(ink, np.float32) - ground) * alpha
+    alpha = degrade.triple(mask.astype(np.float32) * np.float32(strength / 255))
+    change = np.asarray(ink, np.float32) - ground
+    change *= alpha
+    ground += change
     return ground
 
 
@@ -224,7 +229,7 @@ def ink_colour(
 
 def finish(look: Look, image: Field, *, compress: float) -> Picture:
     """To uint8, through JPEG with the share `compress`."""
-    out = np.clip(image, 0, 255).astype(np.uint8)
+    out = np.asarray(cv2.addWeighted(image, 1, image, 0, 0, dtype=cv2.CV_8U), np.uint8)
     if look.dice.chance(compress):
         out = degrade.jpeg(out, look.dice, look.hard)
     return np.ascontiguousarray(out)
@@ -630,10 +635,11 @@ def draw(dice: Dice, kind: str, text: str, cast: Cast, recipe: Recipe) -> tuple[
         it), and the name of the face.
     """
     hard = recipe.difficulty * dice.uniform(0.55, 1.0) if recipe.difficulty < 1 else 1.0
-    hand = cast.hand(dice, text) if kind == "handwriting" and dice.chance(0.8) else None
-    if hand:
-        look = Look(dice, kind, text, hand, hard, recipe)
-        return _handwriting(look), text, hand.name
+    if kind == "handwriting" and dice.chance(0.8):
+        written = handwriting.by_hand(text)
+        hand = cast.hand(dice, written)
+        if hand:
+            return _handwriting(Look(dice, kind, written, hand, hard, recipe)), written, hand.name
     face = cast.face(dice, STYLES[kind], text)
     if face.capitals:
         text = text.upper()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nhan.errors import JobFailed
 from nhan.synth import fonts, generators, kinds
 from nhan.synth.dice import Dice
 from nhan.synth.recipe import DEFAULT, Recipe
@@ -85,7 +89,7 @@ class LineStream:
         """
         self.seed, self.recipe, self.index, self.processes = seed, recipe, start, processes
 
-    def __iter__(self) -> Iterator[Line]:
+    def __iter__(self) -> Generator[Line, None, None]:
         if self.processes <= 0:
             while True:
                 made = line(self.seed, self.index, recipe=self.recipe)
@@ -93,16 +97,25 @@ class LineStream:
                 yield made
         yield from self._parallel()
 
-    def _parallel(self) -> Iterator[Line]:
+    def _parallel(self) -> Generator[Line, None, None]:
         # Spawned, not forked: a training process has threads by now.
         context = multiprocessing.get_context("spawn")
-        with context.Pool(self.processes) as pool:
-            waiting = []
-            start = self.index
-            while True:
-                while len(waiting) < 2 * self.processes:
-                    waiting.append(pool.apply_async(_chunk, ((self.seed, start, self.recipe),)))
-                    start += _CHUNK
-                for made in waiting.pop(0).get():
-                    self.index += 1
-                    yield made
+        waiting: deque[Future[list[Line]]] = deque()
+        start = self.index
+        with ProcessPoolExecutor(self.processes, mp_context=context) as pool:
+            try:
+                while True:
+                    while len(waiting) < 2 * self.processes:
+                        waiting.append(pool.submit(_chunk, (self.seed, start, self.recipe)))
+                        start += _CHUNK
+                    for made in waiting.popleft().result():
+                        self.index += 1
+                        yield made
+            except BrokenProcessPool as error:
+                raise JobFailed(
+                    f"a worker making lines died near line {self.index}",
+                    hint="look for lack of memory; a script needs an `if __name__ == '__main__'` "
+                    "guard, and one read from standard input needs processes=0",
+                ) from error
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)

@@ -6,14 +6,19 @@ pen, shaken, leaned and joined. Method: Zhang and Suen 1984 (thinning), then a w
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nhan.synth.fonts import load
+from nhan.synth.fonts import cache_folder, load
 
 Stroke = NDArray[np.float32]
 
@@ -22,11 +27,13 @@ _SIZE = (
 )
 _STEP = 3  # keep every third pixel of a path, and smooth the rest away
 _SPUR = 0.07  # ems; shorter side branches come from corners of the outline, not from a pen
+_CHARS = "".join(map(chr, range(33, 127))) + "°"
+_VERSION = 3  # of the tracing: part of the cache's key
 _AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
 @dataclass(frozen=True)
-class Path:
+class GlyphPath:
     """The centre lines of one glyph.
 
     Attributes:
@@ -136,25 +143,73 @@ def _smooth(path: list[tuple[int, int]]) -> NDArray[np.float32]:
     return points
 
 
-@lru_cache(maxsize=20000)
-def path_of(font: str, char: str) -> Path:
-    """The pen's path for one character of a font file; no strokes for a space."""
+def _traced(font: str, char: str) -> tuple[Stroke, ...]:
     face = load(font, _SIZE)
-    advance = float(face.getlength(char)) / _SIZE
-    left, top, right, bottom = (int(v) for v in face.getbbox(char, anchor="ls"))
-    width, height = right - left, bottom - top
-    if char == " " or width <= 0 or height <= 0:
-        return Path((), advance, (0.0, 0.0, advance, 0.0))
-    ink = np.frombuffer(bytes(face.getmask(char, mode="L")), np.uint8)
-    shape = face.getmask(char, mode="L").size[::-1]
-    mask = np.zeros((shape[0] + 2, shape[1] + 2), np.uint8)
-    mask[1:-1, 1:-1] = ink.reshape(shape) > 110
+    left, top, _, _ = (int(v) for v in face.getbbox(char, anchor="ls"))
+    core = face.getmask(char, mode="L")
+    width, height = core.size
+    mask = np.zeros((height + 2, width + 2), np.uint8)
+    mask[1:-1, 1:-1] = np.frombuffer(bytes(core), np.uint8).reshape(height, width) > 110
     if not mask.any():
-        return Path((), advance, (0.0, 0.0, advance, 0.0))
+        return ()
     offset = np.array([left - 1, top - 1], np.float32)
-    paths = trace(thin(mask)) or [[(mask.shape[0] // 2, mask.shape[1] // 2)]]
-    strokes = tuple((_smooth(p) + offset) / np.float32(_SIZE) for p in paths)
+    return tuple((_smooth(p) + offset) / np.float32(_SIZE) for p in trace(thin(mask)))
+
+
+def _cache_file(font: str) -> Path:
+    at = Path(font)
+    stamp = f"{_VERSION} {font} {at.stat().st_size} {at.stat().st_mtime_ns}"
+    return cache_folder() / "strokes" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.npz"
+
+
+def _pack(glyphs: list[tuple[Stroke, ...]]) -> dict[str, NDArray[np.float32]]:
+    strokes = [stroke for glyph in glyphs for stroke in glyph]
+    return {
+        "points": np.concatenate([*strokes, np.zeros((0, 2), np.float32)]),
+        "lengths": np.array([len(stroke) for stroke in strokes], np.float32),
+        "counts": np.array([len(glyph) for glyph in glyphs], np.float32),
+    }
+
+
+def _unpack(arrays: dict[str, NDArray[np.float32]]) -> list[tuple[Stroke, ...]]:
+    cuts = np.cumsum(arrays["lengths"]).astype(int)[:-1]
+    strokes = iter(np.split(arrays["points"], cuts))
+    return [tuple(next(strokes) for _ in range(int(n))) for n in arrays["counts"]]
+
+
+@lru_cache(maxsize=256)
+def paths(font: str) -> Mapping[str, GlyphPath]:
+    """The pen's path for visible ASCII and the degree sign of a font file.
+
+    Tracing a face takes a quarter of a second, so the paths are kept in the user's cache folder.
+    """
+    cache = _cache_file(font)
+    if cache.is_file():
+        with np.load(cache, allow_pickle=False) as stored:
+            glyphs, advances = _unpack(dict(stored)), stored["advances"]
+    else:
+        glyphs = [_traced(font, char) for char in _CHARS]
+        face = load(font, _SIZE)
+        advances = np.array([face.getlength(char) / _SIZE for char in _CHARS], np.float32)
+        with contextlib.suppress(OSError):  # a read-only home costs the tracing again, no more
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            partial = cache.with_suffix(f".{os.getpid()}.npz")
+            np.savez(partial, advances=advances, **_pack(glyphs))
+            partial.replace(cache)
+    return {
+        char: _whole(strokes, float(advance))
+        for char, strokes, advance in zip(_CHARS, glyphs, advances, strict=True)
+    }
+
+
+def _whole(strokes: tuple[Stroke, ...], advance: float) -> GlyphPath:
+    if not strokes:
+        return GlyphPath((), advance, (0.0, 0.0, advance, 0.0))
     points = np.concatenate(strokes)
-    low, high = points.min(axis=0), points.max(axis=0)
-    box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-    return Path(strokes, advance, box)
+    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    return GlyphPath(strokes, advance, (float(x0), float(y0), float(x1), float(y1)))
+
+
+def without(path: GlyphPath, strokes: tuple[Stroke, ...]) -> GlyphPath:
+    """The path with only some of its strokes."""
+    return _whole(strokes, path.advance)
