@@ -45,6 +45,18 @@ def test_a_faultless_set_is_not_proof_of_a_faultless_model():
     assert bootstrap([0], [1]).high == pytest.approx(0.975)
 
 
+def test_a_hopeless_set_is_no_proof_either():
+    interval = bootstrap([10] * 20, [10] * 20)
+    assert (interval.value, interval.high) == (1, 1)
+    assert interval.low == pytest.approx(1 - 0.1684, abs=1e-4)
+
+
+def test_jackknife_of_none_or_all_right_is_as_careful():
+    for value in (0.0, 1.0):
+        knife = jackknife(lambda chosen, value=value: {"exact": value}, 100)["exact"]
+        assert knife.high - knife.low == pytest.approx(0.0362, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("errors", "weights", "expected"),
     [([], [], (0, 0, 0)), ([2, 2], [0, 0], (4, 2.0, 6.0)), ([1], [1], (1, 1, 1))],

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from rich.table import Table
 
-from nhan.cli.console import print_json, stdout
+from nhan.cli.console import print_json
 from nhan.evaluation.inventory import ModelEntry, inventory
 from nhan.evaluation.record import metric_label
 from nhan.workspace import Workspace
@@ -33,35 +32,29 @@ def command(
 
 
 def _show(entry: ModelEntry, *, log: bool) -> None:
-    table = Table(title=entry.name, title_justify="left", box=None, pad_edge=False)
-    for heading in ("", "version", "made", "dataset", "answers with", "scored on", "result"):
-        table.add_column(heading)
+    champion = f"champion {entry.champion}" if entry.champion else "no champion yet"
+    typer.echo(f"{entry.name}: {champion}")
     for version in entry.versions:
-        first, *more = version.scores or [{}]
-        mark = "champion" if version.version == entry.champion else ""
-        facts = (str(version.version), version.created[:16], version.dataset, version.serve)
-        table.add_row(mark, *facts, *_score(first))
-        for score in more:
-            table.add_row("", "", "", "", "", *_score(score))
-    stdout.print(table)
-    if log:
-        stdout.print()
-        for number, promotion in enumerate(entry.log, start=1):
-            words = (promotion.verdict or {}).get("words", "")
-            said = "; ".join(filter(None, (promotion.because, words)))
-            by = f" by {promotion.by}" if promotion.by else ""
-            stdout.print(
-                f"{number:>4}  {promotion.at[:19]}  {promotion.action} {promotion.version}{by}"
-                + (f": {said}" if said else ""),
-                markup=False,
-            )
+        mark = "*" if version.version == entry.champion else " "
+        facts = (version.created[:16], version.serve, f"trained on {version.dataset or 'unknown'}")
+        typer.echo(f"{mark}{version.version:>4}  {'  '.join(facts)}")
+        for score in version.scores:
+            typer.echo(f"{'':>7}{_score(score)}")
+        if not version.scores:
+            typer.echo(f"{'':>7}not evaluated: nhan evaluate {entry.name}@{version.version}")
+    if log and entry.log:
+        typer.echo("promotion log")
+    for number, promotion in enumerate(entry.log if log else (), start=1):
+        by = f" by {promotion.by}" if promotion.by else ""
+        typer.echo(f"{number:>5}  {promotion.at[:16]}  {promotion.action} {promotion.version}{by}")
+        for said in (promotion.because, (promotion.verdict or {}).get("words", "")):
+            if said:
+                typer.echo(f"{'':>7}{said}")
 
 
-def _score(score: dict[str, Any]) -> tuple[str, str]:
-    if not score:
-        return "", "not evaluated"
-    result = (
+def _score(score: dict[str, Any]) -> str:
+    return (
         f"{metric_label(score['metric'])} {score['value']:.4f} "
-        f"({score['low']:.4f} to {score['high']:.4f}, {score['samples']:,} samples)"
+        f"({score['low']:.4f} to {score['high']:.4f}, {score['samples']:,} samples) "
+        f"on {score['dataset']} {score['split']}"
     )
-    return f"{score['dataset']} {score['split']}", result

@@ -66,7 +66,8 @@ def bootstrap(errors: ArrayLike, weights: ArrayLike, *, resamples: int = RESAMPL
 
     A resample of faultless samples is always faultless, which would make the interval [0, 0]
     however few they are. There the upper end is the largest share of faulty samples that would
-    show none in a set of this size once in forty times: 1 - 0.025^(1/n), e.g. 0.036 for 100.
+    show none in a set of this size once in forty times: 1 - 0.025^(1/n), e.g. 0.036 for 100. The
+    lower end of a rate of exactly 1 in every sample is found the same way.
 
     Args:
         errors: per sample, (n,).
@@ -82,8 +83,8 @@ def bootstrap(errors: ArrayLike, weights: ArrayLike, *, resamples: int = RESAMPL
     if not len(e):
         return Interval(0.0, 0.0, 0.0)
     value = rate(e, w)
-    if not e.any():
-        return Interval(value, 0.0, 1 - 0.025 ** (1 / len(e)))
+    if (e == value * w).all():
+        return _unanimous(value, len(e))
     rates = _resampled(np.stack((e, w)), resamples)
     drawn = _ratio(rates[0], rates[1])
     low, high = np.percentile(drawn, [_TAIL, 100 - _TAIL])
@@ -144,16 +145,27 @@ def jackknife(
     whole = score(np.arange(samples))
     groups = min(_GROUPS, samples)
     if groups < 2:
-        return {name: Interval(value, value, value) for name, value in whole.items()}
+        return {name: _unanimous(value, samples) for name, value in whole.items()}
     group_of = np.random.default_rng(_SEED).permutation(samples) % groups
     parts = [score(np.flatnonzero(group_of != group)) for group in range(groups)]
     intervals = {}
     for name, value in whole.items():
         left_out = np.array([part[name] for part in parts])
         spread = float(((left_out - left_out.mean()) ** 2).sum())
+        if spread == 0:
+            intervals[name] = _unanimous(value, samples)
+            continue
         reach = _STUDENT[groups - 2] * math.sqrt((groups - 1) / groups * spread)
         intervals[name] = Interval(value, max(0.0, value - reach), value + reach)
     return intervals
+
+
+def _unanimous(value: float, samples: int) -> Interval:
+    """The interval of a rate that is the same in every sample; see `bootstrap`."""
+    unseen = 1 - 0.025 ** (1 / max(samples, 1))
+    if value == 0:
+        return Interval(0.0, 0.0, unseen if samples else 0.0)
+    return Interval(value, 1 - unseen if value == 1 else value, value)
 
 
 def _columns(errors: ArrayLike, weights: ArrayLike) -> tuple[Numbers, Numbers]:
