@@ -115,6 +115,7 @@ class ServeSettings(_Table):
         0.5, ge=0, description="time to go on accepting at a shutdown, for load balancers"
     )
     keys: str = Field("keys.json", description="file of hashed keys, in the workspace")
+    require_keys: bool = Field(False, description="ask for keys on loopback addresses too")
     url_hosts: list[str] = Field(
         [], description="hosts that image_url may name; empty: off; *: any public address"
     )

@@ -23,6 +23,7 @@ from nhan.serving.context import Context
 from nhan.serving.engine.dispatch import Dispatcher, QueueLimits
 from nhan.serving.engine.threads import ThreadLane
 from nhan.serving.live import Live
+from nhan.serving.metrics import Metrics
 from nhan.serving.roster import Roster
 from nhan.serving.service import Service
 from nhan.settings import ServeSettings
@@ -139,10 +140,21 @@ def serving(toy_package: Package, tmp_path: Path) -> Callable[..., object]:
         limits: PictureLimits | None = None,
         settings: ServeSettings | None = None,
         factory: Callable[[Context], object] = create_app,
+        **parts: object,
     ) -> AsyncIterator[Running]:
-        dispatcher = Dispatcher(queue or QueueLimits())
+        metrics = Metrics()
+        dispatcher = Dispatcher(queue or QueueLimits(), on_refused=metrics.refused)
         roster = Roster()
-        live = Live(registry, package, dispatcher, roster, cache=tmp_path / "cache", poll_s=0.02)
+        service = Service(roster, dispatcher, watch=metrics.answered)
+        live = Live(
+            registry,
+            package,
+            dispatcher,
+            roster,
+            cache=tmp_path / "cache",
+            poll_s=0.02,
+            trials=service.trials,
+        )
         limits = limits or PictureLimits()
         made = [
             ThreadLane(str(number), dispatcher, limits, wide_threads=2 if number == 0 else 0)
@@ -151,7 +163,9 @@ def serving(toy_package: Package, tmp_path: Path) -> Callable[..., object]:
         for lane in made:
             await live.prepare(lane)
         await live.refresh()
-        context = Context(Service(roster, dispatcher), settings or ServeSettings(), limits, live)
+        context = Context(
+            service, settings or ServeSettings(), limits, live, metrics=metrics, **parts
+        )
         transport = httpx.ASGITransport(factory(context), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://nhan") as client:
             yield Running(context, client, made)

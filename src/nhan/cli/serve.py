@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -41,22 +42,27 @@ def command(
         root: Path | None = find_root()
     except NotFound:
         root = None
-    settings = load_settings(root)
-    settings.serve = settings.serve.model_copy(
-        update={name: value for name, value in given.items() if value is not None}
-    )
-    raise typer.Exit(serve(root, settings))
+
+    def read_settings() -> Settings:
+        settings = load_settings(root)
+        settings.serve = settings.serve.model_copy(
+            update={name: value for name, value in given.items() if value is not None}
+        )
+        return settings
+
+    raise typer.Exit(serve(root, read_settings))
 
 
-def serve(root: Path | None, settings: Settings) -> int:
+def serve(root: Path | None, read_settings: Callable[[], Settings]) -> int:
     """Serve until a signal ends it; returns the exit code.
 
     Args:
         root: the workspace, or None to serve the bundled reader alone.
-        settings: those of the workspace, the command line's over them.
+        read_settings: the settings of the workspace, the command line's over them; called at the
+            start and at every SIGHUP.
 
     Raises:
-        SettingsError: an address cannot be listened on.
+        SettingsError: an address cannot be listened on, or needs keys.
     """
     # Imported here, so that `nhan serve --help` needs nothing of it.
     from nhan.serving.supervisor import Supervisor
@@ -65,4 +71,4 @@ def serve(root: Path | None, settings: Settings) -> int:
         typer.echo(f"Nhãn answers at {main}   try: curl -F file=@line.png {main}/predict", err=True)
         typer.echo(f"admin address {admin}", err=True)
 
-    return Supervisor(root, settings, announce=announce).run()
+    return Supervisor(root, read_settings(), reload=read_settings, announce=announce).run()

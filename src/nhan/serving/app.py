@@ -1,8 +1,19 @@
 """The one route table.
 
-POST /predict            one picture, any form        routes/predict.py
-GET  /healthz /readyz /ping                           routes/health.py
-GET  /                   a page to try it             routes/home.py
+Main address:
+
+    POST GET /predict                          one picture, any form     routes/predict.py
+    POST GET /classify, GET /predict?image_url=                          routes/classify.py
+    POST /predictions/NAME[/VERSION]           TorchServe                routes/torchserve.py
+    /v1/models/…                               KServe V1                 routes/v1.py
+    /v2/…                                      Open Inference (V2)       routes/v2.py
+    GET  /healthz /readyz /ping                                          routes/health.py
+    GET  /                                     a page to try it          routes/home.py
+
+Admin address:
+
+    GET  /metrics, /models…, PUT …/set-default, GET PUT /trials          routes/admin.py
+    GET  /healthz /readyz /ping
 """
 
 from __future__ import annotations
@@ -10,41 +21,76 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from nhan import __version__
 from nhan.serving import errors
+from nhan.serving.access import Guard
 from nhan.serving.context import Context
 from nhan.serving.door import Door, Endpoint
-from nhan.serving.routes import health, home, predict
+from nhan.serving.keys import is_loopback
+from nhan.serving.routes import admin, classify, health, home, predict, torchserve, v1, v2
 
-_MAIN = (predict.router, health.router, home.router)
-_ADMIN = (health.router,)
+_MAIN = (
+    predict.router,
+    classify.router,
+    torchserve.router,
+    v1.router,
+    v2.router,
+    health.router,
+    home.router,
+)
+_ADMIN = (admin.router, health.router)
 
 # The hottest route goes round FastAPI's routing and parameter handling, which cost about as much
 # as everything else that the front process does for a request.
 _FAST = {("POST", "/predict"): predict.answer_picture}
 
 
-def create_app(context: Context) -> Door:
+def create_app(context: Context) -> ASGIApp:
     """The application of the main address."""
+    settings = context.settings
     app = FastAPI(
         title="Nhãn",
         version=__version__,
         description="Labelled pictures become a model that answers.",
         redoc_url=None,
     )
-    return _furnish(app, context, _MAIN, _FAST)
+    guard = Guard(
+        context.keyring,
+        enforced=settings.require_keys or not is_loopback(settings.host),
+        admin=False,
+        origins=settings.cors_origins,
+    )
+    door = _furnish(app, context, guard, _MAIN, _FAST)
+    if not settings.cors_origins:
+        return door
+    return CORSMiddleware(
+        door,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
+        expose_headers=["x-nhan-model", "x-request-id", "retry-after"],
+    )
 
 
-def create_admin_app(context: Context) -> Door:
+def create_admin_app(context: Context) -> ASGIApp:
     """The application of the admin address."""
+    settings = context.settings
     app = FastAPI(title="Nhãn, admin", version=__version__, redoc_url=None)
-    return _furnish(app, context, _ADMIN, {})
+    guard = Guard(
+        context.keyring,
+        enforced=settings.require_keys or not is_loopback(settings.admin_host),
+        admin=True,
+    )
+    return _furnish(app, context, guard, _ADMIN, {})
 
 
 def _furnish(
     app: FastAPI,
     context: Context,
+    guard: Guard,
     routers: Sequence[APIRouter],
     fast: Mapping[tuple[str, str], Endpoint],
 ) -> Door:
@@ -52,4 +98,4 @@ def _furnish(
     errors.install(app)
     for router in routers:
         app.include_router(router)
-    return Door(app, context, fast=fast)
+    return Door(app, context, guard, fast=fast)

@@ -14,11 +14,12 @@ from email.utils import formatdate
 from socket import socket
 from typing import Any
 
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from nhan.errors import BadRequest, NhanError
+from nhan.errors import BadRequest, NhanError, QueueFull
 
 
 @dataclass
@@ -31,6 +32,9 @@ class ConnectionLimits:
         head_bytes: request line and headers.
         keep_alive_s: between an answer and the next request.
         connections: at once; one more is closed without a word.
+        body_bytes: of one request; a body up to this long is received whole before anybody is
+            bothered with it, a longer one is refused by whoever gets it.
+        receiving_bytes: of all bodies that are being received.
     """
 
     head_s: float = 10.0
@@ -38,6 +42,8 @@ class ConnectionLimits:
     head_bytes: int = 32_768
     keep_alive_s: int = 30
     connections: int = 4096
+    body_bytes: int = 64_000_000
+    receiving_bytes: int = 512_000_000
 
 
 class RequestTimeout(NhanError):
@@ -52,8 +58,16 @@ class _HeadTooLarge(BadRequest):
     code = "head_too_large"
 
 
+class _Overloaded(QueueFull):
+    """Too many bodies are arriving at once."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
-    """A connection that cannot be held for ever."""
+    """A connection that cannot be held for ever.
+
+    A request whose length is known begins to be answered when it has arrived: a task that is
+    woken for every piece of a picture costs more than reading the picture.
+    """
 
     def __init__(
         self, config: Config, state: ServerState, limits: ConnectionLimits, server: HttpServer
@@ -63,6 +77,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._server = server
         self._head_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting_app: ASGI3Application | None = None
+        self._pieces: list[bytes] = []
+        self._received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -73,6 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._forget_body()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -96,10 +114,46 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         self._allow(self._limits.body_s)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if cycle is self.cycle and cycle.more_body and self._comes_whole(cycle):
+            self._waiting_app = app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _comes_whole(self, cycle: RequestResponseCycle) -> bool:
+        if cycle.waiting_for_100_continue:
+            return False  # the client waits for whoever reads the body to say so
+        for name, value in self.headers:
+            if name == b"content-length":
+                return value.isdigit() and 0 < int(value) <= self._limits.body_bytes
+        return False
+
+    def on_body(self, body: bytes) -> None:
+        if self._waiting_app is None:
+            super().on_body(body)
+            return
+        self._pieces.append(body)
+        self._received += len(body)
+        self._server.receiving_bytes += len(body)
+        if self._server.receiving_bytes > self._limits.receiving_bytes:
+            self._refuse(_Overloaded("too many pictures are arriving at once"))
+
     def on_message_complete(self) -> None:
         self._head_bytes = 0
         self._stop_timer()
+        app, self._waiting_app = self._waiting_app, None
+        if app is not None:
+            # uvicorn's cycle hands out bytes(body): bytes stay what they are, uncopied.
+            self.cycle.body = b"".join(self._pieces)  # type: ignore[assignment]
+            self._forget_body()
         super().on_message_complete()
+        if app is not None and not self.transport.is_closing():
+            super()._start_asgi_task(self.cycle, app)
+
+    def _forget_body(self) -> None:
+        self._server.receiving_bytes -= self._received
+        self._received = 0
+        self._pieces = []
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -129,6 +183,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(RequestTimeout("the request did not arrive in time", hint="send it faster"))
 
     def _refuse(self, error: NhanError) -> None:
+        self._waiting_app = None
         if self.transport.is_closing():
             return
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
@@ -142,10 +197,16 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 class HttpServer:
-    """Listens on sockets that are open already and serves one application."""
+    """Listens on sockets that are open already and serves one application.
+
+    Attributes:
+        draining: whether connections close after their next answer.
+        receiving_bytes: of the bodies that have arrived in part.
+    """
 
     def __init__(self, app: Callable[..., Any], limits: ConnectionLimits) -> None:
         self.draining = False
+        self.receiving_bytes = 0
         self._limits = limits
         self._state = ServerState()
         self._config = Config(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from nhan.errors import BadRequest
 from nhan.images import PictureLimits
+from nhan.serving.fetch import Fetcher
+from nhan.serving.keys import Keyring
+from nhan.serving.metrics import Metrics
 from nhan.serving.service import Service
 from nhan.settings import ServeSettings
 
@@ -24,12 +29,32 @@ class Context:
         settings: the `[serve]` table; replaced as a whole when settings are reloaded.
         limits: what a picture may cost.
         live: follows promotions; None where the models are fixed.
+        root: the workspace; None where there is none.
+        metrics: what is counted.
+        fetcher: gets pictures by URL.
+        keyring: who may do what.
     """
 
     service: Service
     settings: ServeSettings = field(default_factory=ServeSettings)
     limits: PictureLimits = field(default_factory=PictureLimits)
     live: Live | None = None
+    root: Path | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    fetcher: Fetcher = field(default_factory=Fetcher)
+    keyring: Keyring = field(default_factory=Keyring)
+
+    def require_few(self, count: int) -> None:
+        """Refuse a request with too many pictures.
+
+        Raises:
+            BadRequest: more than `serve.max_pictures`.
+        """
+        if count > self.settings.max_pictures:
+            raise BadRequest(
+                f"the request has {count} pictures; the limit is {self.settings.max_pictures}",
+                hint="send several requests, or raise serve.max_pictures",
+            )
 
 
 def context_of(request: Request) -> Context:

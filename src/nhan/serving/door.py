@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import FastAPI
@@ -12,7 +15,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from nhan.errors import NhanError
 from nhan.serving import errors
+from nhan.serving.access import Guard
 from nhan.serving.context import Context
+from nhan.serving.service import new_id
+
+access_log = logging.getLogger("nhan.access")
 
 Endpoint = Callable[[Request, str], Awaitable[Response]]
 
@@ -20,8 +27,10 @@ _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # What a client may go on sending after it was refused, before we hang up on it.
 _SWALLOW_BYTES = 64_000_000
 _SWALLOW_S = 2.0
@@ -33,14 +42,21 @@ class Door:
     Args:
         app: the application with all routes.
         context: the server's parts.
+        guard: who may come in.
         fast: endpoints by method and path that go round the application's routing.
     """
 
     def __init__(
-        self, app: FastAPI, context: Context, *, fast: Mapping[tuple[str, str], Endpoint]
+        self,
+        app: FastAPI,
+        context: Context,
+        guard: Guard,
+        *,
+        fast: Mapping[tuple[str, str], Endpoint],
     ) -> None:
         self.app = app
         self.context = context
+        self.guard = guard
         self._fast = fast
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,66 +64,120 @@ class Door:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        begun = time.perf_counter()
+        exchange = Exchange(scope, receive, send)
         path = scope["path"]
         endpoint = self._fast.get((scope["method"], path))
         try:
+            self.guard.check(scope["method"], path, scope["headers"])
             if endpoint is None:
                 await self.app(scope, exchange.receive, exchange.send)
             else:
                 scope["app"] = self.app
                 request = Request(scope, exchange.receive)
-                response = await _call(endpoint, request)
+                response = await endpoint(request, request.query_params.get("model", ""))
                 await response(scope, exchange.receive, exchange.send)
         except Exception as error:
-            if exchange.started:
-                return  # the application's own handler has logged and answered it
-            await errors.unexpected(error, path)(scope, exchange.receive, exchange.send)
+            if not exchange.started:
+                response = (
+                    errors.respond(error, path)
+                    if isinstance(error, NhanError)
+                    else errors.unexpected(error, path)
+                )
+                await response(scope, exchange.receive, exchange.send)
+            # Else the application's own handler has logged and answered it.
+        self._record(scope, exchange, begun, path if endpoint else _route(scope))
+
+    def _record(self, scope: Scope, exchange: Exchange, begun: float, route: str) -> None:
+        model = exchange.model.decode("latin-1")
+        self.context.metrics.requests[route, exchange.status, model] += 1
+        if self.context.settings.access_log:
+            client = scope.get("client")
+            access_log.info(
+                "%s %s %d",
+                scope["method"],
+                route,
+                exchange.status,
+                extra={
+                    "request_id": exchange.request_id.decode("latin-1"),
+                    "status": exchange.status,
+                    "route": route,
+                    "model": model,
+                    "client": client[0] if client else "",
+                    "duration_ms": round((time.perf_counter() - begun) * 1e3, 1),
+                },
+            )
 
 
-async def _call(endpoint: Endpoint, request: Request) -> Response:
-    try:
-        return await endpoint(request, request.query_params.get("model", ""))
-    except NhanError as error:
-        return errors.respond(error, request.url.path)
+def _route(scope: Scope) -> str:
+    """The route's template: a label of metrics must not be chosen by clients."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
-class _Exchange:
+class Exchange:
     """One request and its response: adds headers, and ends early refusals politely.
 
     Closing a connection on which the client is still sending makes the kernel reset it, and the
     client never reads the answer. So an answer that comes before the body was read is sent whole,
     and what still arrives is thrown away for a moment before the connection closes.
+
+    Attributes:
+        started: whether the response's head has been sent.
+        status: of the response; 0 before it.
+        model: who answered, `NAME@VERSION`; may be empty.
+        request_id: the client's own `X-Request-Id` if it is a proper one.
     """
 
-    __slots__ = ("_body_read", "_lingers", "_receive", "_send", "started")
+    __slots__ = (
+        "_body_read", "_lingers", "_receive", "_send", "model", "request_id", "started", "status",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._body_read = not _announces_body(scope)
+        self._body_read = True
         self._lingers = False
         self.started = False
+        self.status = 0
+        self.model = b""
+        self.request_id = b""
+        for name, value in scope["headers"]:
+            if (name == b"content-length" and value != b"0") or name == b"transfer-encoding":
+                self._body_read = False
+            elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                self.request_id = value
+        if not self.request_id:
+            self.request_id = new_id().encode()
 
     async def receive(self) -> Message:
+        """The next part of the body."""
         message = await self._receive()
         if not message.get("more_body", False):
             self._body_read = True
         return message
 
     async def send(self, message: Message) -> None:
+        """The next part of the response."""
         if message["type"] == "http.response.start":
             self.started = True
-            headers = [*message.get("headers", ()), *_SECURITY_HEADERS]
-            if not self._body_read:
-                self._lingers = True
-                headers.append((b"connection", b"close"))
-            message = {**message, "headers": headers}
+            self.status = message["status"]
+            message = {**message, "headers": self._headers(message)}
         elif self._lingers and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._swallow()
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
+
+    def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
+        headers = [*message.get("headers", ()), *_SECURITY_HEADERS]
+        headers.append((b"x-request-id", self.request_id))
+        for name, value in headers:
+            if name == b"x-nhan-model":
+                self.model = value
+        if not self._body_read:
+            self._lingers = True
+            headers.append((b"connection", b"close"))
+        return headers
 
     async def _swallow(self) -> None:
         left = _SWALLOW_BYTES
@@ -118,10 +188,3 @@ class _Exchange:
                     left -= len(message.get("body", b""))
         except TimeoutError:
             return
-
-
-def _announces_body(scope: Scope) -> bool:
-    return any(
-        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
-        for name, value in scope["headers"]
-    )

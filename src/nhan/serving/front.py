@@ -24,7 +24,11 @@ from nhan.serving.connection import ConnectionLimits, HttpServer
 from nhan.serving.context import Context
 from nhan.serving.engine.dispatch import Dispatcher, QueueLimits
 from nhan.serving.engine.processes import HUNG_UP, ProcessLane
+from nhan.serving.fetch import Fetcher, FetchLimits
+from nhan.serving.keys import Keyring, keys_file, load_keyring
 from nhan.serving.live import Live
+from nhan.serving.logs import set_up_logging
+from nhan.serving.metrics import Metrics
 from nhan.serving.roster import Roster
 from nhan.serving.service import Service
 from nhan.settings import ServeSettings, Settings
@@ -45,6 +49,7 @@ class FrontPlan:
         main: listening socket of the main address.
         admin: listening socket of the admin address.
         control: the supervisor sends the sockets of new workers through it.
+        reload: reads the settings again, the command line's over them.
     """
 
     root: Path | None
@@ -52,15 +57,19 @@ class FrontPlan:
     main: socket
     admin: socket
     control: socket
+    reload: Callable[[], Settings]
 
 
 async def serve(plan: FrontPlan) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     settings = plan.settings
-    limits = PictureLimits(settings.images.max_bytes, settings.images.max_pixels)
-    dispatcher = Dispatcher(_queue_limits(settings.serve), on_lost=_worker_lost)
+    set_up_logging(settings.serve.log)
+    metrics = Metrics()
+    dispatcher = Dispatcher(
+        _queue_limits(settings.serve), on_refused=metrics.refused, on_lost=_worker_lost(metrics)
+    )
     roster = Roster(settings.serve.model)
-    service = Service(roster, dispatcher)
+    service = Service(roster, dispatcher, watch=metrics.answered)
     with tempfile.TemporaryDirectory(prefix="nhan-serve-") as cache:
         live = Live(
             _registry(plan),
@@ -69,20 +78,23 @@ async def serve(plan: FrontPlan) -> None:
             roster,
             cache=Path(cache),
             poll_s=settings.serve.poll_s,
+            trials=service.trials,
+            on_swap=lambda name: metrics.swaps.update([name]),
+            on_refusal=lambda one: metrics.models_refused.update([one.key.partition("@")[0]]),
         )
-        context = Context(service, settings.serve, limits, live)
-        connections = _connection_limits(settings.serve)
-        main = HttpServer(create_app(context), connections)
-        admin = HttpServer(create_admin_app(context), connections)
-        stopping = _listen_for_signals()
-        crew = _Crew(plan.control, dispatcher, live, limits)
+        context = Context(service, live=live, root=plan.root, metrics=metrics)
+        configure(context, settings, load_keyring(keys_file(plan.root, settings.serve)))
+        apps = create_app(context), create_admin_app(context)
+        main, admin = (HttpServer(app, _connection_limits(settings)) for app in apps)
+        stopping = _listen_for_signals(lambda: _reload(plan, context))
+        crew = _Crew(plan.control, dispatcher, live, context)
         crew.start()
         await main.listen(plan.main)
         await admin.listen(plan.admin)
         following = asyncio.create_task(crew.then(live.run))
         await stopping.wait()
         service.draining = True
-        log.warning("draining")
+        log.info("draining for up to %g s", settings.serve.grace_s)
         await main.drain(grace_s=settings.serve.grace_s, linger_s=settings.serve.linger_s)
         await admin.drain(grace_s=1.0, linger_s=0.0)
         following.cancel()
@@ -93,18 +105,57 @@ async def serve(plan: FrontPlan) -> None:
                 lane.close()
 
 
-def _listen_for_signals() -> asyncio.Event:
+def configure(context: Context, settings: Settings, keyring: Keyring) -> None:
+    """Put settings into effect, at the start and again at every SIGHUP.
+
+    Addresses, workers, connection limits and CORS are those of the start.
+
+    Raises:
+        UserError: a trial in the settings is malformed; nothing has changed then.
+    """
+    serve, service = settings.serve, context.service
+    service.trials.want(serve.canary, serve.shadow)
+    context.settings = serve
+    context.limits = PictureLimits(settings.images.max_bytes, settings.images.max_pixels)
+    context.fetcher = Fetcher(FetchLimits(tuple(serve.url_hosts), settings.images.max_bytes))
+    context.keyring.replace(keyring)
+    service.roster.default_model = serve.model
+    service.dispatcher.limits = _queue_limits(serve)
+    for lane in service.dispatcher.lanes:
+        if isinstance(lane, ProcessLane):
+            lane.set_limits(context.limits)
+    if context.live is not None:
+        context.live.poll_s = serve.poll_s
+
+
+def _reload(plan: FrontPlan, context: Context) -> None:
+    try:
+        settings = plan.reload()
+        configure(context, settings, load_keyring(keys_file(plan.root, settings.serve)))
+    except NhanError as error:
+        log.error("the new settings are not used: %s", error.message)
+    else:
+        log.info("settings were read again")
+
+
+def _listen_for_signals(reload: Callable[[], None]) -> asyncio.Event:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     return stopping
 
 
-def _worker_lost(name: str, reason: str, picture_hash: str) -> None:
-    if reason == HUNG_UP:
-        return
-    log.error("worker %s: %s; it was answering picture %s", name, reason, picture_hash or "none")
+def _worker_lost(metrics: Metrics) -> Callable[[str, str, str], None]:
+    def lost(name: str, reason: str, picture_hash: str) -> None:
+        if reason != HUNG_UP:
+            metrics.workers_lost += 1
+            log.error(
+                "worker %s ended (%s) while answering picture %s", name, reason, picture_hash or "-"
+            )
+
+    return lost
 
 
 def _registry(plan: FrontPlan) -> Registry | None:
@@ -129,12 +180,12 @@ class _Crew:
     """Takes on the workers whose sockets the supervisor sends."""
 
     def __init__(
-        self, control: socket, dispatcher: Dispatcher, live: Live, limits: PictureLimits
+        self, control: socket, dispatcher: Dispatcher, live: Live, context: Context
     ) -> None:
         self._control = control
         self._dispatcher = dispatcher
         self._live = live
-        self._limits = limits
+        self._context = context
         self._joining: set[asyncio.Task[None]] = set()
         self._first = asyncio.Event()
 
@@ -163,7 +214,8 @@ class _Crew:
     async def _join(self, name: str, connection: socket) -> None:
         lane: ProcessLane | None = None
         try:
-            lane = await ProcessLane.connect(name, self._dispatcher, connection, self._limits)
+            limits = self._context.limits
+            lane = await ProcessLane.connect(name, self._dispatcher, connection, limits)
             await self._live.prepare(lane)
         except NhanError as error:
             log.error("worker %s cannot take part: %s", name, error.message)
@@ -178,12 +230,14 @@ def _queue_limits(serve: ServeSettings) -> QueueLimits:
     return QueueLimits(serve.queue, serve.queue_megabytes, serve.deadline_s, serve.work_s)
 
 
-def _connection_limits(serve: ServeSettings) -> ConnectionLimits:
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    serve = settings.serve
     return ConnectionLimits(
         head_s=serve.head_s,
         body_s=serve.body_s,
         keep_alive_s=serve.keep_alive_s,
         connections=serve.connections,
+        body_bytes=serve.max_body_bytes,
     )
 
 

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nhan.errors import NhanError, StorageError
+from nhan.errors import NhanError, NotFound, StorageError
 from nhan.models.package import Package
-from nhan.models.registry import Registry
+from nhan.models.registry import Registry, parse_ref
 from nhan.serving.engine.dispatch import Dispatcher
 from nhan.serving.engine.lane import Lane
 from nhan.serving.roster import Deployment, Roster
+from nhan.serving.trials import Trials
 
 log = logging.getLogger("nhan.serving.live")
 
@@ -49,6 +50,7 @@ class Live:
         cache: a private folder; packages are copied there, checked, so that a worker that starts
             later loads the very bytes that were checked.
         poll_s: how often the logs are looked at.
+        trials: candidates to load beside the champions.
         on_swap: called with the model's name after each swap.
         on_refusal: called with each version that could not go live.
     """
@@ -62,6 +64,7 @@ class Live:
         *,
         cache: Path,
         poll_s: float,
+        trials: Trials | None = None,
         on_swap: Callable[[str], None] = lambda _: None,
         on_refusal: Callable[[Refusal], None] = lambda _: None,
     ) -> None:
@@ -73,6 +76,7 @@ class Live:
         self._dispatcher = dispatcher
         self._roster = roster
         self._cache = cache
+        self._trials = trials or Trials()
         self._on_swap = on_swap
         self._on_refusal = on_refusal
         self._seen: dict[str, int] = {}
@@ -109,7 +113,8 @@ class Live:
                     await self._follow(name, entry)
             bundled = self._bundled
             if bundled is not None and bundled.spec.name not in self._names():
-                await self._go_live(bundled)
+                await self._follow_bundled(bundled)
+            await self._follow_trials()
 
     async def prepare(self, lane: Lane) -> None:
         """Load every deployment on a new lane and let it take part.
@@ -125,48 +130,84 @@ class Live:
     async def _follow(self, name: str, entry: _News) -> None:
         if isinstance(entry.version, Exception):
             self._refuse(f"{name}@?", entry.version)
-        elif (package := await self._open(name, entry.version)) is not None:
-            await self._go_live(package)
+        else:
+            try:
+                await self._go_live(await self._open(name, entry.version))
+            except StorageError:
+                raise  # nothing is known of the version; look again
+            except Exception as error:
+                self._refuse(f"{name}@{entry.version}", error)
         self._seen[name] = entry.number
+
+    async def _follow_bundled(self, package: Package) -> None:
+        try:
+            await self._go_live(package)
+        except Exception as error:
+            self._bundled = None  # it will not get better
+            self._refuse(package.ref, error)
+
+    async def _follow_trials(self) -> None:
+        trials = self._trials
+        for key in set(trials.loaded) - trials.wanted:
+            deployment = trials.loaded.pop(key)
+            self._roster.remove_trial(deployment)
+            self._retire_later(deployment)
+        for key in trials.wanted - set(trials.loaded) - set(trials.failures):
+            name, version = parse_ref(key)
+            try:
+                deployment = await self._load(await self._open(name, version or 0))
+            except StorageError:
+                raise
+            except Exception as error:
+                trials.failures[key] = _reason(error)
+                log.error("%s cannot be tried: %s", key, trials.failures[key])
+            else:
+                trials.loaded[key] = deployment
+                self._roster.add(deployment)
 
     def _names(self) -> set[str]:
         return {deployment.name for deployment in self._roster.champions}
 
-    async def _open(self, name: str, version: int) -> Package | None:
-        assert self._registry is not None
-        try:
-            return await asyncio.to_thread(self._registry.open, name, version)
-        except StorageError:
-            raise
-        except NhanError as error:
-            self._refuse(f"{name}@{version}", error)
-            return None
+    async def _open(self, name: str, version: int) -> Package:
+        if self._registry is None:
+            raise NotFound(f"there is no workspace with {name}@{version}")
+        return await asyncio.to_thread(self._registry.open, name, version)
 
     async def _go_live(self, package: Package) -> None:
-        spec = package.spec
-        deployment = Deployment(spec.name, str(spec.version), spec.task, spec.serve)
-        current = next((one for one in self._roster.champions if one.name == spec.name), None)
-        if current is not None and current.key == deployment.key:
-            self.refusals.pop(spec.name, None)
+        name, key = package.spec.name, package.ref
+        current = next((one for one in self._roster.champions if one.name == name), None)
+        if current is not None and current.key == key:
+            self.refusals.pop(name, None)
             return
-        try:
-            folder = await asyncio.to_thread(package.copy_to, self._cache / deployment.key)
-            await self._dispatcher.load(deployment.key, folder)
-        except StorageError:
-            raise
-        except Exception as error:
-            await asyncio.to_thread(shutil.rmtree, self._cache / deployment.key, True)
-            self._refuse(deployment.key, error)
-            return
-        self._folders[deployment.key] = folder
-        self.refusals.pop(spec.name, None)
+        deployment = await self._load(package)
+        self.refusals.pop(name, None)
         before = self._roster.crown(deployment)
-        log.info("%s answers now%s", deployment.key, f", after {before.key}" if before else "")
-        self._on_swap(spec.name)
+        log.info("%s answers now%s", key, f", after {before.key}" if before else "")
+        self._on_swap(name)
         if before is not None:
-            leaving = asyncio.create_task(self._retire(before))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            self._retire_later(before)
+
+    async def _load(self, package: Package) -> Deployment:
+        """Load a version on every lane.
+
+        Raises:
+            NhanError: it is damaged, or a lane cannot run it; all is as it was.
+        """
+        spec, key = package.spec, package.ref
+        try:
+            folder = await asyncio.to_thread(package.copy_to, self._cache / key)
+            await self._dispatcher.load(key, folder)
+        except Exception:
+            if key not in self._folders:
+                await asyncio.to_thread(shutil.rmtree, self._cache / key, True)
+            raise
+        self._folders[key] = folder
+        return Deployment(spec.name, str(spec.version), spec.task, spec.serve)
+
+    def _retire_later(self, deployment: Deployment) -> None:
+        leaving = asyncio.create_task(self._retire(deployment))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     async def _retire(self, deployment: Deployment) -> None:
         """Unload a version once its last request is answered."""
@@ -174,7 +215,8 @@ class Live:
         while deployment.in_flight:
             await asyncio.sleep(_LINGER_S)
         async with self._changing:
-            if any(one.key == deployment.key for one in self._roster.champions):
+            answering = [*self._roster.champions, *self._roster.others]
+            if any(one.key == deployment.key for one in answering):
                 return  # it was brought back meanwhile
             folder = self._folders.pop(deployment.key, None)
             self._dispatcher.unload(deployment.key)
@@ -182,11 +224,14 @@ class Live:
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
     def _refuse(self, key: str, error: Exception) -> None:
-        reason = error.message if isinstance(error, NhanError) else f"{error}"
-        refusal = Refusal(key, reason, time.time())
+        refusal = Refusal(key, _reason(error), time.time())
         self.refusals[key.partition("@")[0]] = refusal
-        log.error("%s was promoted but cannot answer: %s", key, reason)
+        log.error("%s was promoted but cannot answer: %s", key, refusal.reason)
         self._on_refusal(refusal)
+
+
+def _reason(error: Exception) -> str:
+    return error.message if isinstance(error, NhanError) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)

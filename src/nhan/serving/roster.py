@@ -67,11 +67,9 @@ class Roster:
         """Let a version answer to those who ask for it by number."""
         self._others[deployment.key] = deployment
 
-    def remove(self, deployment: Deployment) -> None:
-        """Take a deployment away."""
+    def remove_trial(self, deployment: Deployment) -> None:
+        """Stop answering with a version that is no champion."""
         self._others.pop(deployment.key, None)
-        if self._champions.get(deployment.name) is deployment:
-            del self._champions[deployment.name]
 
     def find(self, name: str = "", version: str = "") -> Deployment:
         """The deployment that a request means.
@@ -98,6 +96,11 @@ class Roster:
                 hint=f"its champion is version {champion.version}",
             )
         return other
+
+    def only_of_task(self, task: str) -> str:
+        """The name of the one model of a task; empty when there is none or several."""
+        names = [one.name for one in self.champions if one.task == task]
+        return names[0] if len(names) == 1 else ""
 
     def _only(self) -> str:
         if not self._champions:

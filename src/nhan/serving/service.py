@@ -17,6 +17,10 @@ from nhan.errors import NhanError
 from nhan.serving.engine.dispatch import Dispatcher
 from nhan.serving.engine.outcome import Outcome
 from nhan.serving.roster import Deployment, Roster
+from nhan.serving.trials import Trials
+
+# Silent answers under way at once; a candidate may cost memory, never a user's time.
+_MAX_SILENT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,10 @@ class Service:
     ) -> None:
         self.roster = roster
         self.dispatcher = dispatcher
+        self.trials = Trials()
         self.draining = False
         self._watch = watch
+        self._silent: set[asyncio.Task[None]] = set()
 
     @property
     def ready(self) -> bool:
@@ -124,8 +130,11 @@ class Service:
             BadPicture, PictureTooLarge, UnsupportedPicture: the picture's fault.
             QueueFull, DeadlinePassed, NotReady: there is too much to do, or nobody to do it.
         """
-        deployment = self.roster.find(model, version)
         arrived = time.perf_counter()
+        deployment = self.roster.find(model, version)
+        trials = self.trials
+        if trials.canary and not version:
+            deployment = trials.candidate_for(deployment.name, picture) or deployment
         deployment.in_flight += 1
         try:
             outcome, waited_s = await self.dispatcher.run(
@@ -144,7 +153,27 @@ class Service:
         )
         _count(deployment)
         self._watch(prediction)
+        if trials.shadow and not version:
+            self._ask_silently(prediction, picture)
         return prediction
+
+    def _ask_silently(self, prediction: Prediction, picture: bytes) -> None:
+        """Let the shadows answer too, but only while nobody waits for a lane."""
+        for shadow in self.trials.shadows_of(prediction.model):
+            if self.dispatcher.waiting == 0 and len(self._silent) < _MAX_SILENT:
+                task = asyncio.create_task(self._compare(shadow, prediction, picture))
+                self._silent.add(task)
+                task.add_done_callback(self._silent.discard)
+
+    async def _compare(self, shadow: Deployment, prediction: Prediction, picture: bytes) -> None:
+        shadow.in_flight += 1
+        try:
+            outcome, _ = await self.dispatcher.run(shadow.key, picture)
+        except NhanError:
+            return
+        finally:
+            shadow.in_flight -= 1
+        self.trials.compare(shadow, outcome.value, prediction.value, id_=prediction.id)
 
     async def predict_many(
         self,

@@ -28,6 +28,8 @@ from pathlib import Path
 from types import FrameType
 
 from nhan.errors import SettingsError
+from nhan.serving.keys import keys_file, load_keyring, require_keys
+from nhan.serving.logs import set_up_logging
 from nhan.settings import Settings
 
 log = logging.getLogger("nhan.serving.supervisor")
@@ -90,6 +92,7 @@ class Supervisor:
     Args:
         root: the workspace, or None to serve the bundled reader alone.
         settings: file, environment and command line together.
+        reload: reads them again.
         announce: told the main and the admin address once they are open.
     """
 
@@ -98,11 +101,13 @@ class Supervisor:
         root: Path | None,
         settings: Settings,
         *,
+        reload: Callable[[], Settings],
         announce: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self._root = root
         self._settings = settings
         self._grace_s = settings.serve.grace_s
+        self._reload = reload
         self._announce = announce
         self._children = _Children()
         self._control: socket.socket | None = None
@@ -111,8 +116,14 @@ class Supervisor:
         self._ours = os.getpid()
 
     def run(self) -> int:
-        """Serve until a signal ends it; returns the exit code."""
+        """Serve until a signal ends it; returns the exit code.
+
+        Raises:
+            SettingsError: an address is taken, or open to others and without keys.
+        """
         serve = self._settings.serve
+        require_keys(load_keyring(keys_file(self._root, serve)), serve)
+        set_up_logging(serve.log)
         self._main = bind(serve.host, serve.port)
         self._admin = bind(serve.admin_host, serve.admin_port)
         for module in _SHARED_BY_WORKERS:
@@ -185,7 +196,8 @@ class Supervisor:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until it can drain
         from nhan.serving.front import FrontPlan, run
 
-        run(FrontPlan(self._root, self._settings, self._main, self._admin, control))
+        plan = FrontPlan(self._root, self._settings, self._main, self._admin, control, self._reload)
+        run(plan)
 
     def _be_worker(
         self, connection: socket.socket, front: socket.socket, wide_threads: int

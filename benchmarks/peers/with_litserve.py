@@ -1,0 +1,38 @@
+"""LitServe with one worker a core."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import litserve
+
+from nhan.images import decode
+from nhan.models.package import Package
+from nhan.models.predictor import load_reader, open_session
+
+
+class LineApi(litserve.LitAPI):
+    def setup(self, device: str) -> None:
+        del device
+        package = Package.from_folder(Path(os.environ["BENCH_PACKAGE"]))
+        self.reader = load_reader(package)
+        self.session = open_session(package, threads=1)
+
+    def decode_request(self, request: Any) -> Any:
+        return decode(request["file"].file.read())
+
+    def predict(self, rgb: Any) -> Any:
+        return self.reader.answer(
+            [self.session.run(None, feed) for feed in self.reader.inputs(rgb)]
+        )
+
+    def encode_response(self, answer: Any) -> dict[str, Any]:
+        return {"confidence": answer.confidence, **answer.details}
+
+
+if __name__ == "__main__":
+    litserve.LitServer(
+        LineApi(), accelerator="cpu", workers_per_device=len(os.sched_getaffinity(0))
+    ).run(port=int(os.environ["PORT"]), generate_client_file=False)

@@ -1,0 +1,289 @@
+"""Pictures by URL, without lending our network position to whoever names the URL.
+
+Off unless hosts are allowed. Every hop is checked anew: scheme, host, port, and every address that
+the name resolves to; then the connection is made to the very address that was checked, so that a
+name which resolves differently a moment later (DNS rebinding) gains nothing. Nothing of the
+environment is used: no proxies, no netrc, no cookies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import h11
+
+from nhan import __version__
+from nhan.errors import (
+    BadPicture,
+    BadRequest,
+    DeadlinePassed,
+    Forbidden,
+    PictureTooLarge,
+    UnsupportedPicture,
+    UpstreamFailed,
+)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+_PORTS = {"http": 80, "https": 443}
+_MAX_URL = 2048
+_MAX_REDIRECTS = 3
+_MAX_AT_ONCE = 16
+_CHUNK = 65536
+_HOST = re.compile(
+    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+# Resolvers still read these as IPv4 addresses; nobody means well by them.
+_ODD_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}")
+# Prefixes that carry an IPv4 address inside: NAT64 and its local use, and the old "compatible".
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_COMPATIBLE = ipaddress.ip_network("::/96")
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address belongs to the public internet, and so does any it has inside."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in _NAT64) or address in _COMPATIBLE:
+            return False
+        inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if any(inner is not None for inner in inside):
+            return False  # nobody's pictures need these, and each has bypassed a filter once
+        if address.is_site_local:
+            return False
+    return address.is_global and not (
+        address.is_multicast
+        or address.is_reserved
+        or address.is_loopback
+        or address.is_link_local
+        or address.is_private
+        or address.is_unspecified
+    )
+
+
+@dataclass(frozen=True)
+class FetchLimits:
+    """What one fetch may take.
+
+    Attributes:
+        hosts: allowed names; `*.example.org` for all below one, `*` for every public address;
+            `name:8080` allows another port than 80 and 443. Empty: fetching is off.
+        max_bytes: of the picture.
+        timeout_s: for everything, redirects included.
+    """
+
+    hosts: tuple[str, ...] = ()
+    max_bytes: int = 10_000_000
+    timeout_s: float = 10.0
+
+
+class Fetcher:
+    """Gets pictures by URL.
+
+    Args:
+        limits: what is allowed.
+        resolve: name and port to addresses; the system's resolver by default.
+        permit: which addresses may be connected to.
+    """
+
+    def __init__(
+        self,
+        limits: FetchLimits | None = None,
+        *,
+        resolve: Resolve | None = None,
+        permit: Callable[[Address], bool] = is_public,
+    ) -> None:
+        self.limits = limits or FetchLimits()
+        self._resolve = resolve or _resolve
+        self._permit = permit
+        self._turns = asyncio.Semaphore(_MAX_AT_ONCE)
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes at a URL.
+
+        Raises:
+            Forbidden: fetching is off, or the URL, its host or an address is not allowed.
+            BadRequest: no URL.
+            UpstreamFailed: its server failed, or sent no picture.
+            PictureTooLarge, UnsupportedPicture: it sent too much, or something else.
+            DeadlinePassed: it took too long.
+        """
+        if not self.limits.hosts:
+            raise Forbidden(
+                "pictures by URL are switched off",
+                hint="POST the picture, or allow hosts: serve.url_hosts",
+            )
+        try:
+            async with asyncio.timeout(self.limits.timeout_s), self._turns:
+                return await self._follow(url)
+        except TimeoutError as error:
+            raise DeadlinePassed(
+                f"the URL's server took over {self.limits.timeout_s:g} s"
+            ) from error
+
+    async def _follow(self, url: str) -> bytes:
+        came_from = ""
+        for _ in range(_MAX_REDIRECTS + 1):
+            target = check_url(url, self.limits.hosts)
+            if came_from == "https" and target.scheme == "http":
+                raise Forbidden("the URL redirects from https to http")
+            address = await self._address(target)
+            status, location, body = await self._get(target, address)
+            if status not in (301, 302, 303, 307, 308):
+                return body
+            came_from, url = target.scheme, urljoin(url, location)
+        raise UpstreamFailed(f"the URL redirects more than {_MAX_REDIRECTS} times")
+
+    async def _address(self, target: SplitResult) -> str:
+        host, port = target.hostname or "", target.port or _PORTS[target.scheme]
+        try:
+            found = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:
+            raise UpstreamFailed(f"the host {host} is unknown") from error
+        addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
+        if not addresses:
+            raise UpstreamFailed(f"the host {host} has no address")
+        if not all(self._permit(address) for address in addresses):
+            # Which address is nobody's business: the answer would map our network.
+            raise Forbidden(f"the host {host} is not on the public internet")
+        return found[0]
+
+    async def _get(self, target: SplitResult, address: str) -> tuple[int, str, bytes]:
+        host, port = target.hostname or "", target.port or _PORTS[target.scheme]
+        tls = ssl.create_default_context() if target.scheme == "https" else None
+        try:
+            reader, writer = await asyncio.open_connection(
+                address, port, ssl=tls, server_hostname=host if tls else None
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise UpstreamFailed(f"cannot connect to {host}: {type(error).__name__}") from error
+        try:
+            connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=32_768)
+            path = target.path or "/"
+            request = h11.Request(
+                method="GET",
+                target=path + (f"?{target.query}" if target.query else ""),
+                headers=[
+                    ("Host", target.netloc),
+                    ("User-Agent", f"nhan/{__version__}"),
+                    ("Accept", "image/*"),
+                    ("Accept-Encoding", "identity"),
+                    ("Connection", "close"),
+                ],
+            )
+            writer.write(connection.send(request) or b"")
+            writer.write(connection.send(h11.EndOfMessage()) or b"")
+            return await self._read(connection, reader, host)
+        except (h11.ProtocolError, OSError, ValueError) as error:
+            raise UpstreamFailed(f"{host} does not speak HTTP properly: {error}") from error
+        finally:
+            writer.transport.abort()
+
+    async def _read(
+        self, connection: h11.Connection, reader: asyncio.StreamReader, host: str
+    ) -> tuple[int, str, bytes]:
+        status, location, body = 0, "", bytearray()
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await reader.read(_CHUNK))
+            elif isinstance(event, h11.Response):
+                status, headers = event.status_code, dict(event.headers)
+                if status in (301, 302, 303, 307, 308):
+                    return status, headers.get(b"location", b"").decode("latin-1"), b""
+                if status != 200:
+                    raise UpstreamFailed(f"{host} answered {status}")
+                self._check_headers(headers, host)
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > self.limits.max_bytes:
+                    raise self._too_large(len(body))
+            elif isinstance(event, h11.EndOfMessage):
+                if not body:
+                    raise BadPicture(f"{host} sent nothing")
+                return status, location, bytes(body)
+            elif isinstance(event, h11.ConnectionClosed):
+                raise UpstreamFailed(f"{host} hung up")
+
+    def _check_headers(self, headers: dict[bytes, bytes], host: str) -> None:
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self.limits.max_bytes:
+            raise self._too_large(int(length))
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise UpstreamFailed(f"{host} sent a compressed body")
+        kind = headers.get(b"content-type", b"image/*").partition(b";")[0].strip().lower()
+        if not kind.startswith(b"image/") and kind not in (
+            b"application/octet-stream",
+            b"binary/octet-stream",
+        ):
+            shown = kind.decode("ascii", "replace")[:60]
+            raise UnsupportedPicture(f"{host} sent {shown}, no picture")
+
+    def _too_large(self, size: int) -> PictureTooLarge:
+        return PictureTooLarge(
+            f"the picture at the URL has {size:,} bytes or more; "
+            f"the limit is {self.limits.max_bytes:,}"
+        )
+
+
+def check_url(url: str, hosts: Sequence[str]) -> SplitResult:
+    """Take a URL apart if it may be fetched.
+
+    Raises:
+        BadRequest: it is malformed.
+        Forbidden: scheme, host or port is not allowed.
+    """
+    if len(url) > _MAX_URL or not url.isascii() or not url.isprintable():
+        raise BadRequest("the URL is too long or holds characters that no URL has")
+    if any(char in url for char in " \\<>\"'`{}|^"):
+        raise BadRequest("the URL holds characters that no URL has", hint="percent-encode them")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BadRequest(f"the URL cannot be read: {error}") from error
+    if parts.scheme not in _PORTS:
+        raise Forbidden(f"URLs of scheme {parts.scheme!r} are not fetched", hint="http or https")
+    if "@" in parts.netloc or "%" in parts.netloc:
+        raise Forbidden("the URL names a user, or hides its host")
+    host = (parts.hostname or "").removesuffix(".")
+    if ":" in host:
+        _refuse_unless(ipaddress.IPv6Address, host)
+    elif not _HOST.fullmatch(host):
+        raise BadRequest("the URL has no proper host")
+    elif _ODD_NUMBER.fullmatch(host):
+        _refuse_unless(ipaddress.IPv4Address, host)
+    if not _allowed(host, port or _PORTS[parts.scheme], hosts):
+        raise Forbidden(f"the host {host} is not allowed", hint="allowed: see serve.url_hosts")
+    return parts
+
+
+def _refuse_unless(kind: type[Address], host: str) -> None:
+    try:
+        kind(host)
+    except ValueError as error:
+        raise Forbidden("the URL's host is an oddly written address") from error
+
+
+def _allowed(host: str, port: int, hosts: Sequence[str]) -> bool:
+    usual = port in _PORTS.values()
+    for entry in hosts:
+        name, _, allowed_port = entry.lower().partition(":")
+        if not (int(allowed_port) == port if allowed_port.isdigit() else usual):
+            continue
+        if name in ("*", host) or (name.startswith("*.") and host.endswith(name[1:])):
+            return True
+    return False
+
+
+async def _resolve(host: str, port: int) -> Sequence[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return [str(entry[4][0]) for entry in found]

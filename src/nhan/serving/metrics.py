@@ -1,0 +1,234 @@
+"""What Prometheus is told, on the admin address.
+
+Counting happens for every request on the event loop, so it is a list index and an addition; the
+client library's own objects (locks, labels, children) would cost more than parsing the request.
+They are made only when somebody asks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from nhan.serving.service import Prediction
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from nhan.serving.context import Context
+
+_STAGE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+_WIDTH_PX = (64, 128, 256, 512, 768, 1024, 1536, 2048, 4096, 8192)
+_HEIGHT_PX = (16, 24, 32, 48, 64, 96, 128, 256, 512, 1024, 4096)
+_BRIGHTNESS = tuple(number / 10 for number in range(1, 11))
+_ANSWER_LENGTH = (0, 1, 2, 5, 10, 20, 40, 60, 80, 120, 200)
+
+
+class Histogram:
+    """Counts by upper bound."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts, as Prometheus wants them."""
+        names = [str(float(bound)) for bound in self.bounds] + ["+Inf"]
+        return list(zip(names, itertools.accumulate(self.counts), strict=True))
+
+
+class _ModelTally:
+    """What one model version's answers look like."""
+
+    __slots__ = ("brightness", "confidence", "height", "length", "width")
+
+    def __init__(self) -> None:
+        self.confidence = Histogram(_CONFIDENCE)
+        self.width = Histogram(_WIDTH_PX)
+        self.height = Histogram(_HEIGHT_PX)
+        self.brightness = Histogram(_BRIGHTNESS)
+        self.length = Histogram(_ANSWER_LENGTH)
+
+
+class Metrics:
+    """Everything that is counted."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, int, str]] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.swaps: Counter[str] = Counter()
+        self.models_refused: Counter[str] = Counter()
+        self.shadow: Counter[tuple[str, bool]] = Counter()
+        self.workers_lost = 0
+        self.duration = Histogram(_STAGE_S)
+        self.stages = {name: Histogram(_STAGE_S) for name in ("queue", "decode", "infer", "encode")}
+        self.models: dict[str, _ModelTally] = {}
+
+    def answered(self, prediction: Prediction) -> None:
+        """Count one prediction."""
+        outcome = prediction.outcome
+        stages = self.stages
+        stages["queue"].observe(prediction.queue_ms / 1e3)
+        stages["decode"].observe(outcome.decode_ms / 1e3)
+        stages["infer"].observe(outcome.infer_ms / 1e3)
+        stages["encode"].observe(outcome.encode_ms / 1e3)
+        self.duration.observe(prediction.duration_ms / 1e3)
+        key = f"{prediction.model}@{prediction.version}"
+        tally = self.models.get(key)
+        if tally is None:
+            tally = self.models[key] = _ModelTally()
+        tally.confidence.observe(outcome.confidence)
+        tally.width.observe(outcome.width)
+        tally.height.observe(outcome.height)
+        tally.brightness.observe(outcome.brightness)
+        tally.length.observe(len(outcome.value))
+
+    def refused(self, reason: str) -> None:
+        """Count one picture that was not answered."""
+        self.refusals[reason] += 1
+
+
+def exposition(context: Context) -> bytes:
+    """The text that Prometheus scrapes."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.gc_collector import GCCollector
+    from prometheus_client.process_collector import ProcessCollector
+
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    registry.register(_Collector(context))
+    return generate_latest(registry)
+
+
+class _Collector:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _counters(self._context.metrics)
+        yield from _histograms(self._context.metrics)
+        yield from _state(self._context)
+
+
+def _counters(metrics: Metrics) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily
+
+    requests = CounterMetricFamily(
+        "nhan_requests",
+        "Requests by route, status and model version.",
+        labels=["route", "status", "model"],
+    )
+    for (route, status, model), count in metrics.requests.items():
+        requests.add_metric([route, str(status), model], count)
+    yield requests
+    shadow = CounterMetricFamily(
+        "nhan_shadow_answers",
+        "Silent answers of candidates, by whether they agree with the champion.",
+        labels=["model", "agrees"],
+    )
+    for (model, agrees), count in metrics.shadow.items():
+        shadow.add_metric([model, str(agrees).lower()], count)
+    yield shadow
+    for name, text, label, counts in (
+        ("nhan_refusals", "Pictures not answered, by reason.", "reason", metrics.refusals),
+        ("nhan_swaps", "Champions that went live.", "model", metrics.swaps),
+        (
+            "nhan_models_refused",
+            "Promoted versions that could not answer.",
+            "model",
+            metrics.models_refused,
+        ),
+    ):
+        family = CounterMetricFamily(name, text, labels=[label])
+        for key, count in counts.items():
+            family.add_metric([key], count)
+        yield family
+    yield CounterMetricFamily(
+        "nhan_workers_lost", "Workers that died and were replaced.", value=metrics.workers_lost
+    )
+
+
+def _histograms(metrics: Metrics) -> Iterator[Metric]:
+    yield _family(
+        "nhan_stage_seconds",
+        "Time of each stage of an answer.",
+        "stage",
+        metrics.stages.items(),
+    )
+    yield _family(
+        "nhan_answer_seconds",
+        "From a picture's arrival to its answer.",
+        "",
+        [("", metrics.duration)],
+    )
+    for name, text in (
+        ("confidence", "Calibrated confidence of answers."),
+        ("width", "Width of pictures, pixels."),
+        ("height", "Height of pictures, pixels."),
+        ("brightness", "Mean brightness of pictures, 0 to 1."),
+        ("length", "Characters of answers."),
+    ):
+        unit = {"width": "picture_width_pixels", "height": "picture_height_pixels",
+                "brightness": "picture_brightness", "length": "answer_characters"}  # fmt: skip
+        yield _family(
+            f"nhan_{unit.get(name, name)}",
+            text,
+            "model",
+            [(key, getattr(tally, name)) for key, tally in metrics.models.items()],
+        )
+
+
+def _family(name: str, text: str, label: str, members: Iterable[tuple[str, Histogram]]) -> Metric:
+    from prometheus_client.core import HistogramMetricFamily
+
+    family = HistogramMetricFamily(name, text, labels=[label] if label else [])
+    for key, histogram in members:
+        family.add_metric([key] if label else [], histogram.buckets(), histogram.total)
+    return family
+
+
+def _state(context: Context) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    dispatcher = context.service.dispatcher
+    for name, text, value in (
+        ("nhan_queue_pictures", "Pictures that wait for a worker.", dispatcher.waiting),
+        ("nhan_workers", "Workers that take part.", len(dispatcher.lanes)),
+        ("nhan_workers_busy", "Workers at work.", dispatcher.running),
+        ("nhan_ready", "Whether a picture sent now would be answered.", context.service.ready),
+        ("nhan_expected_wait_seconds", "Wait of a picture sent now.", dispatcher.expected_wait_s),
+    ):
+        yield GaugeMetricFamily(name, text, value=float(value))
+    champions = GaugeMetricFamily(
+        "nhan_champion_info", "Which version answers.", labels=["model", "version", "task", "file"]
+    )
+    since = GaugeMetricFamily(
+        "nhan_champion_since_seconds", "When it went live, Unix time.", labels=["model"]
+    )
+    last = GaugeMetricFamily(
+        "nhan_last_answer_seconds", "When a model last answered, Unix time.", labels=["model"]
+    )
+    for one in context.service.roster.champions:
+        champions.add_metric([one.name, one.version, one.task, one.file], 1)
+        since.add_metric([one.name], one.since)
+        last.add_metric([one.name], one.last_answer)
+    yield from (champions, since, last)
+    alarms = GaugeMetricFamily(
+        "nhan_model_refused", "1 while a promoted version cannot answer.", labels=["model"]
+    )
+    for name in context.live.refusals if context.live else ():
+        alarms.add_metric([name], 1)
+    yield alarms

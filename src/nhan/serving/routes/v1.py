@@ -1,0 +1,63 @@
+"""KServe's V1 protocol: `{"instances": […]}` in, `{"predictions": […]}` out, in the same order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from nhan.errors import BadRequest
+from nhan.serving.body import decode_base64, parse_json, read_body
+from nhan.serving.context import context_of
+from nhan.serving.routes.predict import gone
+from nhan.serving.service import Prediction
+
+router = APIRouter(tags=["V1 protocol"])
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> dict[str, list[str]]:
+    """Names of the models that answer."""
+    return {"models": [one.name for one in context_of(request).service.roster.champions]}
+
+
+@router.get("/v1/models/{name}")
+async def model(request: Request, name: str) -> dict[str, Any]:
+    """Whether a model answers."""
+    service = context_of(request).service
+    return {"name": service.roster.find(name).name, "ready": service.ready}
+
+
+@router.post("/v1/models/{name}:predict", response_class=JSONResponse)
+async def predict(request: Request, name: str) -> Response:
+    """Answer `{"instances": [{"image": {"b64": "…"}}, …]}`."""
+    context = context_of(request)
+    document = parse_json(await read_body(request, context.settings.max_body_bytes))
+    instances = document.get("instances") if isinstance(document, dict) else None
+    if not isinstance(instances, list):
+        raise BadRequest(
+            "the body has no list of instances", hint='{"instances": [{"image": {"b64": "…"}}]}'
+        )
+    pictures = [_picture(instance) for instance in instances]
+    context.require_few(len(pictures))
+    predictions = await context.service.predict_many(pictures, model=name, gone=gone(request))
+    body = b'{"predictions":[' + b",".join(one.to_bytes() for one in predictions) + b"]}"
+    return Response(body, media_type="application/json", headers=model_header(predictions))
+
+
+def model_header(predictions: list[Prediction]) -> dict[str, str]:
+    """The header that names who answered; empty when nobody had to."""
+    names = {f"{one.model}@{one.version}": None for one in predictions}
+    return {"X-Nhan-Model": ", ".join(names)} if names else {}
+
+
+def _picture(instance: Any) -> bytes:
+    for field in ("image", "image_bytes", "data", "body"):
+        if isinstance(instance, dict) and field in instance:
+            instance = instance[field]
+            break
+    if isinstance(instance, dict):
+        instance = instance.get("b64")
+    return decode_base64(instance)

@@ -1,0 +1,239 @@
+"""The Open Inference Protocol (V2): JSON with base64, or the binary extension.
+
+One input, `image`, type BYTES, shape [N]: N encoded pictures. Two outputs, `label` (BYTES) and
+`confidence` (FP32), each [N], in the order of the pictures.
+
+Source: kserve/open-inference-protocol, inference_rest.md, and Triton's binary tensor extension.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from nhan import __version__
+from nhan.errors import BadRequest
+from nhan.serving.body import decode_base64, parse_json, read_body
+from nhan.serving.context import Context, context_of
+from nhan.serving.routes.health import require_ready
+from nhan.serving.routes.predict import gone
+from nhan.serving.routes.v1 import model_header
+from nhan.serving.service import Prediction
+
+router = APIRouter(tags=["V2 protocol"])
+
+_HEADER = "Inference-Header-Content-Length"
+_LENGTH = struct.Struct("<I")
+_INPUT = {"name": "image", "datatype": "BYTES", "shape": [-1]}
+_OUTPUTS = (
+    {"name": "label", "datatype": "BYTES", "shape": [-1]},
+    {"name": "confidence", "datatype": "FP32", "shape": [-1]},
+)
+
+
+@router.get("/v2")
+@router.get("/v2/", include_in_schema=False)
+async def server_metadata() -> dict[str, Any]:
+    """Name, version and extensions of the server."""
+    return {"name": "nhan", "version": __version__, "extensions": ["binary_tensor_data"]}
+
+
+@router.get("/v2/health/live")
+async def live() -> dict[str, bool]:
+    """200 while the process is alive."""
+    return {"live": True}
+
+
+@router.get("/v2/health/ready")
+async def ready(request: Request) -> dict[str, bool]:
+    """200 while a champion can answer, else 503."""
+    require_ready(context_of(request))
+    return {"ready": True}
+
+
+@router.get("/v2/models/{name}")
+@router.get("/v2/models/{name}/versions/{version}")
+async def model_metadata(request: Request, name: str, version: str = "") -> dict[str, Any]:
+    """Inputs and outputs of a model, and its versions that answer."""
+    roster = context_of(request).service.roster
+    found = roster.find(name, version)
+    versions = [found.version, *(one.version for one in roster.others if one.name == name)]
+    return {
+        "name": found.name,
+        "versions": list(dict.fromkeys(versions)),
+        "platform": "onnxruntime_onnx",
+        "inputs": [_INPUT],
+        "outputs": list(_OUTPUTS),
+        "properties": {"task": found.task, "file": found.file},
+    }
+
+
+@router.get("/v2/models/{name}/ready")
+@router.get("/v2/models/{name}/versions/{version}/ready")
+async def model_ready(request: Request, name: str, version: str = "") -> dict[str, Any]:
+    """200 while this model can answer."""
+    context = context_of(request)
+    found = context.service.roster.find(name, version)
+    require_ready(context)
+    return {"name": found.name, "ready": True, "last_answer": found.last_answer or None}
+
+
+@router.post("/v2/models/{name}/infer", response_class=JSONResponse)
+@router.post("/v2/models/{name}/versions/{version}/infer", response_class=JSONResponse)
+async def infer(request: Request, name: str, version: str = "") -> Response:
+    """Answer N pictures, in order."""
+    context = context_of(request)
+    body = await read_body(request, context.settings.max_body_bytes)
+    asked = _parse(body, request.headers.get(_HEADER, ""), context)
+    predictions = await context.service.predict_many(
+        asked.pictures, model=name, version=version, gone=gone(request)
+    )
+    found = context.service.roster.find(name, version)
+    answered = predictions[0] if predictions else found
+    return _respond(asked, found.name, answered.version, predictions)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    id: str
+    pictures: list[bytes]
+    outputs: dict[str, bool]  # name -> whether as binary
+
+
+def _parse(body: bytes, header_length: str, context: Context) -> _Asked:
+    binary = b""
+    if header_length:
+        if not header_length.isdecimal() or int(header_length) > len(body):
+            raise BadRequest(f"{_HEADER} is {header_length!r}; the body has {len(body)} bytes")
+        body, binary = body[: int(header_length)], body[int(header_length) :]
+    document = parse_json(body)
+    if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
+        raise BadRequest("the body has no list of inputs", hint="see GET /v2/models/NAME")
+    inputs = document["inputs"]
+    if len(inputs) != 1 or not isinstance(inputs[0], dict) or inputs[0].get("name") != "image":
+        raise BadRequest("there must be exactly one input, named 'image'")
+    identifier = document.get("id", "")
+    if not isinstance(identifier, str):
+        raise BadRequest(f"id is {type(identifier).__name__}, not a text")
+    return _Asked(identifier, _pictures(inputs[0], binary, context), _wanted(document))
+
+
+def _pictures(tensor: dict[str, Any], binary: bytes, context: Context) -> list[bytes]:
+    if tensor.get("datatype") != "BYTES":
+        raise BadRequest(f"the input's datatype is {tensor.get('datatype')!r}, not 'BYTES'")
+    count = _count(tensor.get("shape"))
+    context.require_few(count)
+    size = _parameters(tensor).get("binary_data_size")
+    if size is not None:
+        if not isinstance(size, int) or isinstance(size, bool) or size != len(binary):
+            raise BadRequest(f"binary_data_size is {size!r}; {len(binary)} bytes follow the JSON")
+        pictures = _unpack(binary)
+    else:
+        data = tensor.get("data")
+        if not isinstance(data, list):
+            raise BadRequest("the input has neither data nor binary_data_size")
+        pictures = [decode_base64(item) for item in _flatten(data)]
+    if len(pictures) != count:
+        raise BadRequest(f"the shape says {count} pictures, the data holds {len(pictures)}")
+    return pictures
+
+
+def _count(shape: Any) -> int:
+    whole = isinstance(shape, list) and all(type(number) is int and number >= 0 for number in shape)
+    if not whole or not 1 <= len(shape) <= 2 or (len(shape) == 2 and shape[1] != 1):
+        raise BadRequest(f"the input's shape is {str(shape)[:100]}, not [N]")
+    return math.prod(shape)
+
+
+def _unpack(binary: bytes) -> list[bytes]:
+    pictures = []
+    position = 0
+    while position < len(binary):
+        end = position + _LENGTH.size
+        if end > len(binary):
+            raise BadRequest("the binary data ends within a length")
+        (length,) = _LENGTH.unpack_from(binary, position)
+        if end + length > len(binary):
+            raise BadRequest("the binary data ends within a picture")
+        pictures.append(binary[end : end + length])
+        position = end + length
+    return pictures
+
+
+def _flatten(data: list[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for item in data:
+        flat.extend(item if isinstance(item, list) else [item])
+    return flat
+
+
+def _parameters(holder: dict[str, Any]) -> dict[str, Any]:
+    parameters = holder.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise BadRequest(f"parameters is {type(parameters).__name__}, not an object")
+    return parameters
+
+
+def _wanted(document: dict[str, Any]) -> dict[str, bool]:
+    """Which outputs, and each in which form."""
+    names = [str(output["name"]) for output in _OUTPUTS]
+    default = bool(_parameters(document).get("binary_data_output"))
+    outputs = document.get("outputs")
+    if not outputs:
+        return dict.fromkeys(names, default)
+    wanted: dict[str, bool] = {}
+    for output in outputs if isinstance(outputs, list) else [outputs]:
+        if not isinstance(output, dict) or output.get("name") not in names:
+            raise BadRequest("an output asked for does not exist", hint=f"outputs: {names}")
+        wanted[output["name"]] = bool(_parameters(output).get("binary_data", default))
+    return wanted
+
+
+def _respond(asked: _Asked, name: str, version: str, predictions: list[Prediction]) -> Response:
+    columns: dict[str, tuple[str, list[Any], bytes]] = {
+        "label": (
+            "BYTES",
+            [one.value for one in predictions],
+            b"".join(_with_length(one.value.encode()) for one in predictions),
+        ),
+        "confidence": (
+            "FP32",
+            [one.confidence for one in predictions],
+            struct.pack(f"<{len(predictions)}f", *(one.confidence for one in predictions)),
+        ),
+    }
+    outputs, tail = [], b""
+    for output, as_binary in asked.outputs.items():
+        datatype, values, packed = columns[output]
+        tensor: dict[str, Any] = {
+            "name": output, "datatype": datatype, "shape": [len(predictions)]
+        }  # fmt: skip
+        if as_binary:
+            tensor["parameters"] = {"binary_data_size": len(packed)}
+            tail += packed
+        else:
+            tensor["data"] = values
+        outputs.append(tensor)
+    document = {
+        "model_name": name,
+        "model_version": version,
+        "outputs": outputs,
+        **({"id": asked.id} if asked.id else {}),
+    }
+    head = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+    headers = model_header(predictions)
+    if tail:
+        headers[_HEADER] = str(len(head))
+        return Response(head + tail, media_type="application/octet-stream", headers=headers)
+    return Response(head, media_type="application/json", headers=headers)
+
+
+def _with_length(data: bytes) -> bytes:
+    return _LENGTH.pack(len(data)) + data

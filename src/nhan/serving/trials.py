@@ -1,0 +1,104 @@
+"""Candidates on trial: a canary answers a share of the requests, a shadow answers silently.
+
+Which pictures a canary answers depends on the picture alone, so the same picture goes on getting
+the same answer.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nhan.errors import BadRequest
+from nhan.models.registry import parse_ref
+from nhan.serving.roster import Deployment
+
+_KEPT_DIFFERENCES = 50
+
+
+@dataclass
+class Trials:
+    """What is tried, and what came of it.
+
+    Attributes:
+        canary: share of its model's requests by `NAME@VERSION`.
+        shadow: `NAME@VERSION` of those that answer silently.
+        loaded: those of both that every lane has loaded.
+        failures: why the others are not.
+        agreed: silent answers by `NAME@VERSION` and whether they agreed with the champion's.
+        differences: the latest answers that differed.
+    """
+
+    canary: dict[str, float] = field(default_factory=dict)
+    shadow: list[str] = field(default_factory=list)
+    loaded: dict[str, Deployment] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    agreed: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    differences: deque[dict[str, str]] = field(
+        default_factory=lambda: deque(maxlen=_KEPT_DIFFERENCES)
+    )
+
+    def want(self, canary: Mapping[str, float], shadow: Iterable[str]) -> None:
+        """Replace the trials; the versions are loaded at the next look at the promotion logs.
+
+        Raises:
+            BadRequest: a share is none, or a version is not named.
+        """
+        shadow = list(shadow)
+        for ref in (*canary, *shadow):
+            if parse_ref(ref)[1] is None:
+                raise BadRequest(f"{ref!r} names no version", hint=f"e.g. {ref}@2")
+        for ref, share in canary.items():
+            if not 0 <= share <= 1:
+                raise BadRequest(f"the share of {ref} is {share}", hint="0 to 1")
+        self.canary, self.shadow = dict(canary), shadow
+        self.failures.clear()
+
+    @property
+    def wanted(self) -> set[str]:
+        """All versions on trial."""
+        return {*self.canary, *self.shadow}
+
+    def candidate_for(self, name: str, picture: bytes) -> Deployment | None:
+        """The canary that answers this picture instead of the champion, if one does."""
+        for ref, share in self.canary.items():
+            deployment = self.loaded.get(ref)
+            if deployment is None or deployment.name != name:
+                continue
+            if zlib.crc32(picture) < share * 2**32:
+                return deployment
+        return None
+
+    def shadows_of(self, name: str) -> list[Deployment]:
+        """Who answers silently beside a model's champion."""
+        return [
+            self.loaded[ref]
+            for ref in self.shadow
+            if ref in self.loaded and self.loaded[ref].name == name
+        ]
+
+    def compare(self, deployment: Deployment, answer: str, champion: str, *, id_: str) -> None:
+        """Record a silent answer beside the one that was given."""
+        agrees = answer == champion
+        self.agreed[deployment.key, agrees] += 1
+        if not agrees:
+            self.differences.append(
+                {"id": id_, "candidate": deployment.key, "answer": answer, "champion": champion}
+            )
+
+    def report(self) -> dict[str, Any]:
+        """Everything, as plain JSON values."""
+        return {
+            "canary": self.canary,
+            "shadow": self.shadow,
+            "loaded": sorted(self.loaded),
+            "failures": self.failures,
+            "shadow_answers": {
+                ref: {"agree": self.agreed[ref, True], "differ": self.agreed[ref, False]}
+                for ref in self.shadow
+            },
+            "differences": list(self.differences),
+        }
