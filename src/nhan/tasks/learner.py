@@ -149,3 +149,7 @@ class Learner(ABC):
         Raises:
             SettingsError: its network has another shape.
         """
+
+    @abstractmethod
+    def widened(self, vocabulary: Mapping[str, Any]) -> dict[str, Any]:
+        """This learner's vocabulary with another's answers added behind its own."""

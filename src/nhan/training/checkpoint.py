@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from nhan.errors import JobFailed, NotFound
@@ -47,9 +47,32 @@ class Checkpoint:
         return self.average or self.weights
 
 
+def to_bytes(checkpoint: Checkpoint, *, half: bool = False) -> bytes:
+    """A checkpoint as the bytes of its file.
+
+    Args:
+        checkpoint: what to write.
+        half: store weights in float16, half the size: enough to start another training from.
+    """
+    tensors = _tensors(checkpoint)
+    if half:
+        tensors = {k: v.half() if v.dtype == torch.float32 else v for k, v in tensors.items()}
+    return save(tensors, metadata={_KEY: json.dumps(checkpoint.facts)})
+
+
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint under its final name in one step."""
-    tensors = {
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as writing:
+        writing.write(to_bytes(checkpoint))
+        writing.flush()
+        os.fsync(writing.fileno())
+    os.replace(temporary, path)
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    return {
         prefix + name: tensor.detach().cpu().contiguous()
         for prefix, group in (
             (_WEIGHTS, checkpoint.weights),
@@ -58,12 +81,6 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         )
         for name, tensor in group.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary, metadata={_KEY: json.dumps(checkpoint.facts)})
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
-    os.replace(temporary, path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nhan.errors import SettingsError
 from nhan.settings import key_names
 
+_LR_FROM_SCRATCH = 1e-3
+# A trained network forgets at the rate that a fresh one needs.
+_LR_FROM_MODEL = 3e-4
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True)
@@ -27,7 +31,9 @@ class LengthConfig(_Table):
     epochs: float = Field(30, gt=0, description="passes over the dataset; ignored without one")
     samples: int = Field(0, ge=0, description="samples in all; over `epochs` where above 0")
     validate_every: int = Field(
-        0, ge=0, description="samples between validations; 0: once an epoch, 20 times in all"
+        0,
+        ge=0,
+        description="samples between validations; 0: once an epoch, 40 times in all at most",
     )
     patience: int = Field(
         0, ge=0, description="stop after so many validations without a better one; 0: never"
@@ -52,6 +58,11 @@ class DataConfig(_Table):
     made_options: dict[str, Any] = Field(
         default_factory=dict, description="options of the made samples"
     )
+    rehearse: bool = Field(
+        True,
+        description="started from a model that learned made samples: mix such samples in, half and "
+        "half, so that it forgets nothing; only where `made` is empty",
+    )
     workers: int = Field(0, ge=0, description="processes that make samples; 0: the trainer itself")
     unfit: Literal["refuse", "leave_out"] = Field(
         "refuse", description="what to do with samples that cannot be learned, after naming them"
@@ -61,7 +72,11 @@ class DataConfig(_Table):
 class OptimizerConfig(_Table):
     """AdamW and its schedule."""
 
-    lr: float = Field(1e-3, gt=0, description="highest learning rate")
+    lr: float = Field(
+        0.0,
+        ge=0,
+        description="highest learning rate; 0: 0.001 from scratch, 0.0003 from another model",
+    )
     schedule: Literal["cosine", "one-cycle", "constant"] = Field(
         "cosine", description="shape after the warm-up"
     )
@@ -107,6 +122,13 @@ class TrainConfig(_Table):
     track: Literal["off", "mlflow", "tensorboard", "comet"] = Field(
         "mlflow", description="experiment log, where installed; it never stops a run"
     )
+
+    def filled(self) -> TrainConfig:
+        """The same config with every choice that was left open made."""
+        if self.optimizer.lr:
+            return self
+        lr = _LR_FROM_MODEL if self.start_from else _LR_FROM_SCRATCH
+        return self.model_copy(update={"optimizer": self.optimizer.model_copy(update={"lr": lr})})
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -7,9 +7,12 @@ than rounding.
 
 from __future__ import annotations
 
-import io
+import os
+import sys
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,23 +64,27 @@ def to_onnx(learner: Learner, example: Batch) -> bytes:
         example: any batch; its sizes do not matter.
     """
     described = learner.exportable()
-    written = io.BytesIO()
     inputs = tuple(torch.from_numpy(value) for value in learner.feed(example).values())
-    with warnings.catch_warnings(), torch.no_grad():
+    with (
+        tempfile.NamedTemporaryFile(suffix=".onnx") as written,
+        warnings.catch_warnings(),
+        _quiet_stderr(),
+        torch.no_grad(),
+    ):
         # The tracing exporter is called deprecated, yet the newer one neither knows packed
         # sequences nor runs without another package.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             described.module,
             inputs,
-            written,
+            written.name,
             input_names=list(described.inputs),
             output_names=list(described.outputs),
             dynamic_axes={name: dict(axes) for name, axes in described.dynamic.items()},
             opset_version=OPSET,
             dynamo=False,
         )
-    model = onnx.load_from_string(written.getvalue())
+        model = onnx.load(written.name)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
@@ -133,6 +140,21 @@ def export_onnx(learner: Learner, pictures: Pictures) -> tuple[bytes, Agreement]
             hint="train in float32, or report the versions of torch and onnxruntime",
         )
     return model, agreement
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Drop what C++ code writes to the error stream: the tracer's advice has no other switch."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 _Said = tuple[str, NDArray[np.float32]]

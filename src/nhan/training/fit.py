@@ -120,7 +120,7 @@ def fit(
     )
     try:
         if not finished:
-            _trainer(config, device, precision, watch).fit(module, train_dataloaders=loader)
+            _trainer(device, precision, watch).fit(module, train_dataloaders=loader)
     finally:
         if maker is not None:
             maker.close()
@@ -147,7 +147,7 @@ def _precision(asked: str, device: str) -> Any:
     return "bf16-mixed" if half else "32-true"
 
 
-def _trainer(config: TrainConfig, device: str, precision: Any, watch: Watch) -> lightning.Trainer:
+def _trainer(device: str, precision: Any, watch: Watch) -> lightning.Trainer:
     # Lightning's advice is about loaders and loggers that it does not have here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.*")

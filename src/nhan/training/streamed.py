@@ -80,6 +80,7 @@ def train_stream(
             "a training without a dataset needs data.made and length.samples",
             hint="see recipes/vi-line.toml",
         )
+    config = config.filled()
     out.mkdir(parents=True, exist_ok=True)
     filled = json.dumps(config.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (out / _CONFIG).write_text(filled, encoding="utf-8")

@@ -217,6 +217,9 @@ class TextLearner(Learner):
             dropped=tuple(char for char in old.characters if char not in self.charset),
         )
 
+    def widened(self, vocabulary: Mapping[str, Any]) -> dict[str, Any]:
+        return {"charset": self.charset.extend(vocabulary["charset"]).characters}
+
 
 def _steps_needed(classes: Sequence[int]) -> int:
     """CTC writes equal neighbours only with a blank between them."""
