@@ -186,9 +186,12 @@ def read_curve(store: Store, run: str) -> list[dict[str, Any]]:
 
 
 def differences(truth: str, answer: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, those that differ marked; shortest edit script."""
+    """Both texts in pieces, those that differ marked; shortest edit script.
+
+    Texts with little in common are marked whole: single letters that happen to agree mean nothing.
+    """
     if Levenshtein.normalized_distance(truth, answer) > _UNLIKE:
-        return [Piece(truth, True)] if truth else [], [Piece(answer, True)] if answer else []
+        return _whole(truth), _whole(answer)
     left, right = [], []
     for step in Levenshtein.opcodes(truth, answer):
         differs = step.tag != "equal"
@@ -197,6 +200,10 @@ def differences(truth: str, answer: str) -> tuple[list[Piece], list[Piece]]:
         if step.dest_end > step.dest_start:
             right.append(Piece(answer[step.dest_start : step.dest_end], differs))
     return left, right
+
+
+def _whole(text: str) -> list[Piece]:
+    return [Piece(text, True)] if text else []
 
 
 def _chosen(evaluation: Evaluation) -> dict[str, list[Result]]:
@@ -221,7 +228,10 @@ def _pictures(workspace: Workspace, evaluation: Evaluation, wanted: set[str]) ->
 def _examples(results: Sequence[Result], pictures: Mapping[str, bytes]) -> list[Example]:
     examples = []
     for result in results:
-        truth, answer = differences(result.truth, result.answer)
+        if result.errors >= result.weight:  # wrong as a whole: no letter of it is right
+            truth, answer = _whole(result.truth), _whole(result.answer)
+        else:
+            truth, answer = differences(result.truth, result.answer)
         picture, shape = _embedded(pictures.get(result.sha256, b""))
         examples.append(Example(result, picture, shape, truth, answer))
     return examples
