@@ -13,7 +13,7 @@ from nhan.evaluation.evaluate import measure
 from nhan.evaluation.reliability import reliability
 from nhan.images import PictureLimits
 from nhan.models.package import write_package
-from nhan.tasks.text.calibrate import Calibration, fit_isotonic, fit_temperature
+from nhan.tasks.calibration import Calibration, fit_isotonic, fit_temperature
 
 _FOLDS = 5
 # Fewer samples than this cannot tell one calibration from another.

@@ -9,8 +9,8 @@ import numpy as np
 
 from nhan.errors import SettingsError
 from nhan.tasks.base import RGB, Answer, Feed, Outputs
+from nhan.tasks.calibration import Calibration
 from nhan.tasks.text.beam import BeamSearch
-from nhan.tasks.text.calibrate import Calibration
 from nhan.tasks.text.charset import Charset
 from nhan.tasks.text.decode import BLANK, LogProbs, Reading, greedy
 from nhan.tasks.text.prepare import Preparation

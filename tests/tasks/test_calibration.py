@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nhan.errors import SettingsError
-from nhan.tasks.text.calibrate import Calibration, fit_isotonic, fit_temperature
+from nhan.tasks.calibration import Calibration, fit_isotonic, fit_temperature
 
 
 def lines(sharpness: float, bias: float, count: int = 4000) -> tuple[list[float], list[bool]]:
