@@ -23,6 +23,7 @@ TEXTS = (
     "syllables",
     "rare",
     "address",
+    "locality",
     "name",
     "field",
     "receipt",
