@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -113,6 +113,33 @@ class Store:
         """
         try:
             return bytes(obstore.get(self._backend, path).bytes())
+        except _ABSENT as error:
+            raise NotFound(f"no object {path} in {self.url}") from error
+        except _FAILURES as error:
+            raise self._failure("read", path, error) from error
+
+    def put_file(self, path: str, file: Path) -> None:
+        """Write or replace an object with a local file's content, in pieces, not through memory.
+
+        Raises:
+            StorageError: the store is out of reach or refuses.
+        """
+        try:
+            obstore.put(self._backend, path, file)
+        except _FAILURES as error:
+            raise self._failure("write", path, error) from error
+
+    def open(self, path: str) -> BinaryIO:
+        """An object as a file that can be read and searched without loading it whole.
+
+        Raises:
+            NotFound: there is no such object.
+            StorageError: the store is out of reach or refuses.
+        """
+        try:
+            if self.folder is not None:
+                return (self.folder / path).open("rb")
+            return cast(BinaryIO, obstore.open_reader(self._backend, path))
         except _ABSENT as error:
             raise NotFound(f"no object {path} in {self.url}") from error
         except _FAILURES as error:

@@ -258,6 +258,16 @@ def fix_splits(connection: sa.Connection, splits: dict[int, str]) -> None:
         )
 
 
+def count_placed(connection: sa.Connection, task: str) -> int:
+    """How many samples of a task have a split."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(samples)
+        .where(samples.c.task == task, samples.c.split != "")
+    )
+    return int(connection.scalar(query) or 0)
+
+
 def _columns(task: str, sample: Sample) -> dict[str, Any]:
     picture = sample.picture
     assert picture is not None, "a new sample needs its picture's facts"

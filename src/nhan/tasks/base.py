@@ -47,12 +47,14 @@ class Finding:
         severity: `error` must be fixed before training, `warning` should be looked at.
         message: what was seen, with the value at fault.
         hint: what to do.
+        subjects: the values at fault, e.g. characters; the label doctor counts them.
     """
 
     code: str
     severity: Severity
     message: str
     hint: str = ""
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,14 @@ class Task(ABC):
     def check(self, label: str, *, width: int, height: int) -> list[Finding]:
         """Look one label over beside its picture's size in pixels."""
 
+    def check_all(self, counts: Mapping[str, int]) -> list[Finding]:  # noqa: ARG002
+        """Look all labels of a dataset over together; nothing by default.
+
+        Args:
+            counts: every normalised label and how many samples have it.
+        """
+        return []
+
     @abstractmethod
     def reader(self, spec: Mapping[str, Any]) -> Reader:
         """The reader that a package's `nhan.json` describes."""
@@ -125,6 +135,14 @@ class Task(ABC):
     @abstractmethod
     def score(self, truths: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
         """Every metric of the task over a set of samples, the primary one among them."""
+
+    def rates(self, truth: str, answer: Answer) -> dict[str, Rate]:  # noqa: ARG002
+        """One sample's share of rates that need more than the answer's value; none by default.
+
+        For metrics of `Answer.details`, such as whether the truth is among the best five. Every
+        answer of a model has the same names.
+        """
+        return {}
 
     @abstractmethod
     def slices(self, truth: str) -> dict[str, str]:

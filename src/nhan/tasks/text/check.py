@@ -62,6 +62,7 @@ def _foreign(text: str, charset: Charset) -> list[Finding]:
                 "error",
                 f"{text!r} holds {pairs}",
                 f"probably meant: {without_look_alikes(text)!r}",
+                tuple(seen),
             )
         )
     if marks := _named(char for char in outside if _is_mark(char)):
@@ -82,13 +83,14 @@ def _foreign(text: str, charset: Charset) -> list[Finding]:
                 "the source was decoded with the wrong code page; import it as UTF-8",
             )
         )
-    if others := _named(char for char in outside if is_learnable(char)):
+    if others := tuple(char for char in outside if is_learnable(char)):
         found.append(
             Finding(
                 "outside_charset",
                 "warning",
-                f"{text!r} holds characters outside the standard charset: {others}",
+                f"{text!r} holds characters outside the standard charset: {_named(others)}",
                 "correct the label, or keep it and the model's charset will be extended",
+                others,
             )
         )
     return found
