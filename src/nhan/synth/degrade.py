@@ -35,8 +35,8 @@ def _noise(dice: Dice, height: int, width: int, channels: int) -> Field:
     y, x = dice.randint(0, 260 - rows), dice.randint(0, 2200 - cols)
     piece = pool[y : y + rows, x : x + cols, :channels]
     if (rows, cols) != (height, width):
-        piece = cv2.resize(np.ascontiguousarray(piece), (width, height)).reshape(height, width, -1)
-    return np.asarray(piece, np.float32)
+        piece = np.asarray(cv2.resize(np.ascontiguousarray(piece), (width, height)), np.float32)
+    return np.ascontiguousarray(piece.reshape(height, width, channels))
 
 
 def light(image: Field, dice: Dice, amount: float) -> Field:
@@ -91,8 +91,8 @@ def _motion(length: int, angle: float) -> Field:
     size = length * 2 + 1
     kernel = np.zeros((size, size), np.float32)
     dx, dy = np.cos(angle) * length / 2, np.sin(angle) * length / 2
-    ends = [(round((length + s * dx) * 16), round((length + s * dy) * 16)) for s in (-1, 1)]
-    cv2.line(kernel, *ends, 1.0, 1, cv2.LINE_AA, 4)
+    start, end = ((round((length + s * dx) * 16), round((length + s * dy) * 16)) for s in (-1, 1))
+    cv2.line(kernel, start, end, 1.0, 1, cv2.LINE_AA, 4)
     return np.asarray(kernel / max(kernel.sum(), 1e-6), np.float32)
 
 
@@ -206,7 +206,8 @@ def worn(mask: Mask, dice: Dice, amount: float) -> Mask:
     """Ink missing in blotches, as on old print and dry ribbons."""
     height, width = mask.shape
     field = _noise(dice, height, width, 1)[..., 0]
-    soft = cv2.GaussianBlur(np.ascontiguousarray(field), (0, 0), dice.uniform(0.6, 2.5))
+    blurred = cv2.GaussianBlur(np.ascontiguousarray(field), (0, 0), dice.uniform(0.6, 2.5))
+    soft = np.asarray(blurred, np.float32)
     soft /= max(float(soft.std()), 1e-6)
     keep = np.clip(1.0 - amount * np.clip(soft - dice.uniform(0.2, 1.2), 0, 1.2), 0.1, 1)
     return np.asarray(mask * keep, np.uint8)
@@ -219,7 +220,7 @@ def thermal(mask: Mask, dice: Dice, amount: float) -> Mask:
     bands = 1 - amount * 0.6 * rng.random((dice.randint(2, 5), dice.randint(2, 9))).astype(
         np.float32
     )
-    keep = cv2.resize(bands, (width, height), interpolation=cv2.INTER_LINEAR)
+    keep = np.asarray(cv2.resize(bands, (width, height)), np.float32)
     if dice.chance(0.3 * amount):
         keep[:, dice.randrange(width)] *= 0.3
     if dice.chance(0.25 * amount):

@@ -34,6 +34,8 @@ _LATIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 _LAST_CODE = 0x20CF
 _SUFFIXES = (".ttf", ".otf")
 
+# Faces kept open: a file at each size counts. They cost about half a megabyte each.
+_OPEN = 768
 STYLES = ("serif", "sans", "mono", "condensed", "display", "handwriting", "script", "bitmap")
 # Names that tell a style where the file's own classification does not, looked up in order.
 _BY_NAME = (
@@ -112,7 +114,7 @@ class Face:
         return self.characters.issuperset(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_OPEN)
 def load(path: str, size: int, *, shaping: bool = False) -> ImageFont.FreeTypeFont:
     """The face at a size in pixels per em; kept, because opening one costs as much as a word."""
     engine = ImageFont.Layout.RAQM if shaping else ImageFont.Layout.BASIC

@@ -28,12 +28,12 @@ def sentence(dice: Dice) -> str:
     """Running text, cut anywhere, as lines of a page are."""
     text = corpus.passage(dice, dice.pick((20, 30, 40, 50, 60, 70, 80)))
     if dice.chance(0.1):
-        left, right = dice.pick(("“”", '""', "()", "‘’", "[]", "''", "“”", "()"))
+        pair = dice.pick(("“”", '""', "()", "‘’", "[]", "''", "“”", "()"))
         words = text.split(" ")
         start = dice.randrange(len(words))
         end = min(len(words) - 1, start + dice.randint(0, 4))
-        words[start] = left + words[start]
-        words[end] += right
+        words[start] = pair[0] + words[start]
+        words[end] += pair[1]
         text = " ".join(words)
     if dice.chance(0.06):
         text += dice.pick((";", ":", "…", "...", " –", "!", "?", ",", " -", "-"))

@@ -8,6 +8,7 @@ faces with Latin letters only can write Vietnamese here.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from nhan.synth.dice import Dice
 from nhan.synth.fonts import Face
 from nhan.synth.render import Drawn
-from nhan.synth.strokes import GlyphPath, Stroke, paths, without
+from nhan.synth.strokes import GlyphPath, Stroke, keeping, paths, scaled
 from nhan.tasks.text.alphabet import decompose
 
 SHARP = 2.0  # strokes are drawn at twice their size: pens are thinner than whole pixels
@@ -192,12 +193,11 @@ def _undotted(path: GlyphPath) -> GlyphPath:
     kept = tuple(s for s in path.strokes if float(s[:, 1].max()) > limit)
     if not kept or len(kept) == len(path.strokes):
         return path
-    return without(path, kept)
+    return keeping(path, kept)
 
 
-def _letter(dice: Dice, hand: Hand, face: Face, char: str) -> tuple[list[Stroke], GlyphPath]:
+def _letter(dice: Dice, hand: Hand, path: GlyphPath, char: str) -> tuple[list[Stroke], GlyphPath]:
     letter = decompose(char)
-    path = paths(face.path)[letter.base]
     if letter.base == "i" and letter.tone not in ("level", "dot"):
         path = _undotted(path)
     return [*path.strokes, *_marks(dice, hand, path, char)], path
@@ -227,8 +227,26 @@ def can_write(face: Face, text: str) -> bool:
     return face.writes("".join(decompose(c).base for c in text)) and "€" not in text
 
 
-def _strokes(dice: Dice, hand: Hand, face: Face, text: str) -> list[Stroke]:
+def _alphabet(dice: Dice, faces: tuple[Face, ...], text: str) -> dict[str, GlyphPath]:
+    """One form for each letter: the first face's, or another's at the first one's size."""
+    first = paths(faces[0].path)
+    height = _small_height(first)
+    forms = {}
+    for base in dict.fromkeys(decompose(char).base for char in text if char != " "):
+        table = first
+        if len(faces) > 1 and base.isalpha() and dice.chance(0.6):
+            table = paths(dice.pick(faces).path)
+        forms[base] = scaled(table[base], height / _small_height(table))
+    return forms
+
+
+def _small_height(table: Mapping[str, GlyphPath]) -> float:
+    return max(0.1, -table["x"].box[1])
+
+
+def _strokes(dice: Dice, hand: Hand, faces: tuple[Face, ...], text: str) -> list[Stroke]:
     """All strokes of a line in ems, before the hand's slant and wobble."""
+    alphabet = _alphabet(dice, faces, text)
     out: list[Stroke] = []
     at, previous = 0.0, None
     for char in text:
@@ -236,7 +254,7 @@ def _strokes(dice: Dice, hand: Hand, face: Face, text: str) -> list[Stroke]:
             at += hand.word_gap * dice.uniform(0.75, 1.35)
             previous = None
             continue
-        strokes, path = _letter(dice, hand, face, char)
+        strokes, path = _letter(dice, hand, alphabet[decompose(char).base], char)
         grow = 1 + hand.jitter * dice.around(0, 0.06)
         turn = hand.jitter * dice.around(0, 0.045)
         lift = hand.jitter * dice.around(0, 0.025)
@@ -274,13 +292,16 @@ def _shaken(dice: Dice, hand: Hand, points: NDArray[np.float32]) -> NDArray[np.f
     return points
 
 
-def write(dice: Dice, hand: Hand, face: Face, text: str, em: float, *, pad: float = 0.9) -> Drawn:
+def write(
+    dice: Dice, hand: Hand, faces: tuple[Face, ...], text: str, em: float, *, pad: float = 0.9
+) -> Drawn:
     """Write a line.
 
     Args:
         dice: of the line.
         hand: whose.
-        face: whose letters; `can_write` must hold.
+        faces: whose letters; a hand takes each letter's form from one of them, most from the first.
+            `can_write` must hold for all.
         text: NFC, one line.
         em: pixels per em of the result.
         pad: room around the ink, ems.
@@ -288,7 +309,7 @@ def write(dice: Dice, hand: Hand, face: Face, text: str, em: float, *, pad: floa
     Returns:
         The ink at twice the size (`em` says so); the line box encloses the ink.
     """
-    strokes = _strokes(dice, hand, face, text)
+    strokes = _strokes(dice, hand, faces, text)
     sizes = [len(s) for s in strokes]
     points = _shaken(dice, hand, np.concatenate(strokes))
     scale = em * SHARP

@@ -6,7 +6,7 @@ own seed. Each surface is uint8 RGB, shape (160, 1800, 3).
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
@@ -51,8 +51,9 @@ def _sheet(rng: np.random.Generator) -> Picture:
 def _tinted(rng: np.random.Generator) -> Picture:
     """Coloured paper and the colour casts of phone cameras: blue, grey, cream, pink."""
     hue = rng.choice(
-        np.array([[176, 190, 228], [140, 185, 222], [188, 186, 180], [206, 208, 214], [232, 222, 196],
-                  [226, 198, 190], [196, 214, 188], [165, 165, 168], [214, 202, 226]], np.float32)
+        np.array([[176, 190, 228], [140, 185, 222], [188, 186, 180], [206, 208, 214],
+                  [232, 222, 196], [226, 198, 190], [196, 214, 188], [165, 165, 168],
+                  [214, 202, 226]], np.float32)
     ) + rng.uniform(-14, 14, 3)  # fmt: skip
     field = soft_noise(rng, HEIGHT, WIDTH, rng.uniform(80, 500)) * rng.uniform(3, 14)
     field += soft_noise(rng, HEIGHT, WIDTH, rng.uniform(2, 6)) * rng.uniform(0, 5)
@@ -68,17 +69,19 @@ def _guilloche(rng: np.random.Generator) -> Picture:
     ys, xs = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     base = np.broadcast_to(ground.astype(np.float32), (HEIGHT, WIDTH, 3)).copy()
     for _ in range(rng.integers(2, 5)):
-        wave = sum(
-            rng.uniform(3, 14) * np.sin(xs / rng.uniform(8, 80) + rng.uniform(0, 6))
-            for _ in range(2)
-        )
+        wave = np.zeros_like(xs)
+        for _ in range(2):
+            reach, length = rng.uniform(3, 14), rng.uniform(8, 80)
+            wave += np.float32(reach) * np.sin(
+                xs / np.float32(length) + np.float32(rng.uniform(0, 6))
+            )
         angle = rng.uniform(-1.5, 1.5)
         phase = (ys + wave) * np.cos(angle) + xs * np.sin(angle) * rng.uniform(0.2, 1)
         lines = np.maximum(0, np.cos(phase * (2 * np.pi / rng.uniform(3, 9)))) ** rng.uniform(2, 8)
         colour = ground * rng.uniform(0.45, 0.85, 3)
         base += lines[..., None] * (colour - ground) * rng.uniform(0.25, 0.8)
     base += soft_noise(rng, HEIGHT, WIDTH, 120)[..., None] * rng.uniform(2, 18)
-    return _finish(base.astype(np.float32))
+    return _finish(base)
 
 
 def _wall(rng: np.random.Generator) -> Picture:
@@ -88,8 +91,8 @@ def _wall(rng: np.random.Generator) -> Picture:
         colour = np.full(3, rng.uniform(10, 245)) + rng.uniform(-12, 12, 3)
     second = np.clip(colour + rng.normal(0, 45, 3), 0, 255)
     ramp = np.linspace(0, 1, WIDTH, dtype=np.float32)[None, :, None]
-    base = colour + (second - colour) * (ramp * rng.integers(1, 4) % 1.0)
-    base = np.broadcast_to(base, (HEIGHT, WIDTH, 3)).astype(np.float32).copy()
+    fade = colour + (second - colour) * (ramp * rng.integers(1, 4) % 1.0)
+    base = np.broadcast_to(fade, (HEIGHT, WIDTH, 3)).astype(np.float32)
     base += soft_noise(rng, HEIGHT, WIDTH, rng.uniform(20, 300))[..., None] * rng.uniform(2, 26)
     base += rng.standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32) * rng.uniform(0, 7)
     for _ in range(rng.integers(0, 8)):
@@ -112,8 +115,8 @@ def _clutter(rng: np.random.Generator) -> Picture:
         cv2.ellipse(
             base, centre, axes, rng.uniform(0, 180), 0, 360, colour.tolist(), -1, cv2.LINE_AA
         )
-    base = cv2.GaussianBlur(base, (0, 0), rng.uniform(0.6, 5))
-    return _finish(base + rng.standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32) * 4)
+    soft = np.asarray(cv2.GaussianBlur(base, (0, 0), rng.uniform(0.6, 5)), np.float32)
+    return _finish(soft + rng.standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32) * 4)
 
 
 _SORTS = {
@@ -125,7 +128,7 @@ _SORTS = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def surface(sort: str, number: int) -> Picture:
     """One surface of the pool: `sort` is sheet, tinted, guilloche, wall or clutter."""
     seed = [sum(map(ord, sort)), number]
@@ -143,7 +146,7 @@ def cut(dice: Dice, sort: str, height: int, width: int) -> NDArray[np.float32]:
     if dice.chance(0.5):
         piece = piece[::-1]
     if piece.shape[:2] != (height, width):
-        piece = cv2.resize(np.ascontiguousarray(piece), (width, height))
+        piece = np.asarray(cv2.resize(np.ascontiguousarray(piece), (width, height)), np.uint8)
     return piece.astype(np.float32)
 
 
@@ -204,3 +207,30 @@ def ruled(dice: Dice, ground: NDArray[np.float32], sort: str, em: float, baselin
             ground[row, on] *= 0.45
         else:
             across(y, (90.0, 90.0, 95.0), em * 0.03)
+
+
+def stamp(dice: Dice, ground: NDArray[np.float32]) -> None:
+    """A part of a round seal over the line, red or violet, in place."""
+    height, width = ground.shape[:2]
+    radius = height * dice.uniform(0.6, 1.8)
+    centre = (dice.uniform(0, width), dice.uniform(-0.6, 1.6) * height)
+    ink = np.zeros((height, width), np.uint8)
+    at = (round(centre[0] * 16), round(centre[1] * 16))
+    for share, thick in ((1.0, 0.06), (0.9, 0.02), (0.55, 0.02)):
+        reach = round(radius * share * 16)
+        cv2.circle(ink, at, reach, 255, max(1, round(height * thick)), cv2.LINE_AA, 4)
+    colour = dice.pick(((215, 40, 60), (200, 30, 45), (110, 50, 150), (60, 70, 170)))
+    alpha = cv2.merge([ink, ink, ink]).astype(np.float32) * np.float32(
+        dice.uniform(0.25, 0.6) / 255
+    )
+    ground += (np.array(colour, np.float32) - ground) * alpha
+
+
+def highlight(dice: Dice, ground: NDArray[np.float32]) -> None:
+    """A marker's band over a part of the line, in place."""
+    height, width = ground.shape[:2]
+    x0 = dice.randrange(width)
+    x1 = min(width, x0 + dice.randint(height, 8 * height))
+    y0, y1 = int(height * dice.uniform(0, 0.3)), int(height * dice.uniform(0.7, 1)) + 1
+    colour = dice.pick(((255, 245, 90), (150, 255, 150), (255, 170, 210), (160, 225, 255)))
+    ground[y0:y1, x0:x1] *= np.array(colour, np.float32) / np.float32(255)

@@ -72,7 +72,10 @@ def nearest_size(em: float) -> int:
     return SIZES[-1]
 
 
-def typeset(text: str, face: Face, size: int, setting: Setting = Setting()) -> Drawn:
+_PLAIN = Setting()
+
+
+def typeset(text: str, face: Face, size: int, setting: Setting = _PLAIN) -> Drawn:
     """Set one line of text with room all around it.
 
     Args:
@@ -111,6 +114,36 @@ def typeset(text: str, face: Face, size: int, setting: Setting = Setting()) -> D
     return Drawn(np.asarray(image), None, float(size), box, y0)
 
 
+def typeset_pair(first: tuple[str, Face, int], second: tuple[str, Face, int]) -> Drawn:
+    """Two parts of one line in faces or sizes of their own, on one baseline.
+
+    Args:
+        first: text with the space that parts it from the second, face and size in pixels per em.
+        second: the same for the rest.
+
+    Returns:
+        The line, at the size of the first part.
+    """
+    left = typeset(first[0].rstrip(), first[1], first[2])
+    right = typeset(second[0], second[1], second[2])
+    gap = load(first[1].path, first[2]).getlength(" ")
+    at = left.box[2] + gap - right.box[0]
+    up = max(left.baseline, right.baseline)
+    low = max(m.text.shape[0] - m.baseline for m in (left, right))
+    x = max(0, round(at))
+    text = np.zeros((int(up + low) + 2, x + right.text.shape[1]), np.uint8)
+    for part, start in ((left, 0), (right, x)):
+        rows, columns = part.text.shape
+        row = round(up - part.baseline)
+        columns = min(columns, text.shape[1] - start)
+        place = text[row : row + rows, start : start + columns]
+        np.maximum(place, part.text[: place.shape[0], :columns], out=place)
+    top = min(up - left.baseline + left.box[1], up - right.baseline + right.box[1])
+    bottom = max(up - left.baseline + left.box[3], up - right.baseline + right.box[3])
+    box = (left.box[0], top, x + right.box[2], bottom)
+    return Drawn(text, None, left.em, box, up)
+
+
 def _runs(text: str, setting: Setting) -> list[str]:
     if setting.tracking:
         return list(text)
@@ -136,10 +169,11 @@ def with_neighbours(
         drawn: the line; its `pad` must leave room for what should be seen.
         dice: of the line.
         pitch: distance of baselines, ems.
-        above, below: where.
+        above: whether a line stands above.
+        below: whether one stands below.
     """
     other = np.zeros_like(drawn.text) if drawn.other is None else drawn.other.copy()
-    height, width = other.shape
+    height = other.shape[0]
     x0, _, x1, _ = (int(v) for v in drawn.box)
     ink = drawn.text[:, x0 : max(x0 + 1, x1)]
     shift = round(pitch * drawn.em)
@@ -165,8 +199,8 @@ def with_lines(drawn: Drawn, lines: list[tuple[float, float, float, float]], wid
     other = np.zeros_like(drawn.text) if drawn.other is None else drawn.other.copy()
     shade = int(255 * min(1.0, max(0.25, width)))
     for x0, y0, x1, y1 in lines:
-        ends = [(round(x0 * 16), round(y0 * 16)), (round(x1 * 16), round(y1 * 16))]
-        cv2.line(other, *ends, shade, max(1, round(width)), cv2.LINE_AA, 4)
+        start, end = (round(x0 * 16), round(y0 * 16)), (round(x1 * 16), round(y1 * 16))
+        cv2.line(other, start, end, shade, max(1, round(width)), cv2.LINE_AA, 4)
     return replace(drawn, other=other)
 
 
@@ -218,14 +252,14 @@ def transform(
     source = drawn.text if drawn.other is None else np.dstack([drawn.text, drawn.other])
     # Shrinking to less than half would skip pixels; blur first by what will be lost.
     if scale < 0.6:
-        source = cv2.GaussianBlur(source, (0, 0), 0.35 / scale)
+        source = np.asarray(cv2.GaussianBlur(source, (0, 0), 0.35 / scale), np.uint8)
     if amplitude or ripple:
         field = _ripple(dice, size, ripple * drawn.em * scale) if dice and ripple else None
         out = _bent(source, full, size, (lift, waves, phase), field)
     elif abs(full[2, 0]) + abs(full[2, 1]) < 1e-9:
-        out = cv2.warpAffine(source, full[:2], size, flags=cv2.INTER_LINEAR)
+        out = np.asarray(cv2.warpAffine(source, full[:2], size), np.uint8)
     else:
-        out = cv2.warpPerspective(source, full, size, flags=cv2.INTER_LINEAR)
+        out = np.asarray(cv2.warpPerspective(source, full, size), np.uint8)
     text, other = (out, None) if out.ndim == 2 else (out[..., 0], np.ascontiguousarray(out[..., 1]))
     x0, y0, x1, y1 = drawn.box
     line = np.array([[[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, drawn.baseline]]], np.float64)
@@ -282,9 +316,7 @@ def ink_box(mask: Mask) -> tuple[int, int, int, int]:
     return (x, y, x + w, y + h) if w and h else (0, 0, mask.shape[1], mask.shape[0])
 
 
-def crop(
-    drawn: Drawn, margins: tuple[float, float, float, float], *, to_ink: bool
-) -> tuple[Drawn, tuple[int, int]]:
+def crop(drawn: Drawn, margins: tuple[float, float, float, float], *, to_ink: bool) -> Drawn:
     """Cut the line out, as a line detector would.
 
     Args:
@@ -293,7 +325,7 @@ def crop(
         to_ink: measure from the ink; else from the line box, which ink may only widen.
 
     Returns:
-        The cropped line, and the offset (x, y) of the crop.
+        The cropped line.
     """
     x0, y0, x1, y1 = ink_box(drawn.text)
     ink = (x0, y0, x1, y1)
@@ -313,4 +345,4 @@ def crop(
         other = np.ascontiguousarray(drawn.other[y0:y1, x0:x1])
     left, top, right, bottom = drawn.box
     box = (left - x0, top - y0, right - x0, bottom - y0)
-    return Drawn(text, other, em, box, drawn.baseline - y0), (x0, y0)
+    return Drawn(text, other, em, box, drawn.baseline - y0)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nhan.errors import JobFailed
-from nhan.synth import fonts, generators, kinds
+from nhan.synth import fonts, generators, looks
+from nhan.synth.cast import Cast
 from nhan.synth.dice import Dice
 from nhan.synth.recipe import DEFAULT, Recipe
 
@@ -39,9 +40,9 @@ class Line:
 
 
 @lru_cache(maxsize=8)
-def _cast(recipe: Recipe) -> kinds.Cast:
+def _cast(recipe: Recipe) -> Cast:
     faces = fonts.find(recipe.fonts)
-    return kinds.Cast(fonts.select(faces, only=recipe.fonts_only, without=recipe.fonts_without))
+    return Cast(fonts.select(faces, only=recipe.fonts_only, without=recipe.fonts_without))
 
 
 def line(seed: int, index: int, *, recipe: Recipe = DEFAULT) -> Line:
@@ -59,7 +60,7 @@ def line(seed: int, index: int, *, recipe: Recipe = DEFAULT) -> Line:
     cast = _cast(recipe)
     kind = dice.weighted(recipe.kinds)
     text = generators.text_of(dice, kind, recipe.texts, recipe.max_chars)
-    image, written, font = kinds.draw(dice, kind, text, cast, recipe)
+    image, written, font = looks.draw(dice, kind, text, cast, recipe)
     return Line(image, written, kind, font)
 
 

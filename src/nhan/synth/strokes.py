@@ -29,6 +29,7 @@ _STEP = 3  # keep every third pixel of a path, and smooth the rest away
 _SPUR = 0.07  # ems; shorter side branches come from corners of the outline, not from a pen
 _CHARS = "".join(map(chr, range(33, 127))) + "°"
 _VERSION = 3  # of the tracing: part of the cache's key
+_CRUMBS = 7  # strokes a letter on average; joined school hands have up to 6
 _AROUND = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
@@ -87,7 +88,7 @@ def thin(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def trace(mask: NDArray[np.uint8]) -> list[list[tuple[int, int]]]:
-    """Paths of pixels (y, x) through thin lines, cut at junctions; closed loops end where they began."""
+    """Paths of pixels (y, x) through thin lines, cut at junctions; loops end where they began."""
     left = {(int(y), int(x)) for y, x in zip(*np.nonzero(mask), strict=True)}
 
     def beside(at: tuple[int, int]) -> list[tuple[int, int]]:
@@ -118,9 +119,10 @@ def trace(mask: NDArray[np.uint8]) -> list[list[tuple[int, int]]]:
     for start in sorted(left, key=lambda at: (len(links[at]) == 2, at[1], at[0])):
         if not links[start]:
             paths.append([start])
+        # One at a time: a walk may use up the links that the next would start with.
         for after in links[start]:
             if frozenset((start, after)) not in used:
-                paths.append(walk(start, after))
+                paths.append(walk(start, after))  # noqa: PERF401
     return [p for p in paths if not _is_spur(p, links)] or paths
 
 
@@ -162,13 +164,13 @@ def _cache_file(font: str) -> Path:
     return cache_folder() / "strokes" / f"{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.npz"
 
 
-def _pack(glyphs: list[tuple[Stroke, ...]]) -> dict[str, NDArray[np.float32]]:
+def _pack(glyphs: list[tuple[Stroke, ...]]) -> tuple[NDArray[np.float32], ...]:
     strokes = [stroke for glyph in glyphs for stroke in glyph]
-    return {
-        "points": np.concatenate([*strokes, np.zeros((0, 2), np.float32)]),
-        "lengths": np.array([len(stroke) for stroke in strokes], np.float32),
-        "counts": np.array([len(glyph) for glyph in glyphs], np.float32),
-    }
+    return (
+        np.concatenate([*strokes, np.zeros((0, 2), np.float32)]),
+        np.array([len(stroke) for stroke in strokes], np.float32),
+        np.array([len(glyph) for glyph in glyphs], np.float32),
+    )
 
 
 def _unpack(arrays: dict[str, NDArray[np.float32]]) -> list[tuple[Stroke, ...]]:
@@ -194,12 +196,20 @@ def paths(font: str) -> Mapping[str, GlyphPath]:
         with contextlib.suppress(OSError):  # a read-only home costs the tracing again, no more
             cache.parent.mkdir(parents=True, exist_ok=True)
             partial = cache.with_suffix(f".{os.getpid()}.npz")
-            np.savez(partial, advances=advances, **_pack(glyphs))
+            points, lengths, counts = _pack(glyphs)
+            np.savez(partial, advances=advances, points=points, lengths=lengths, counts=counts)
             partial.replace(cache)
     return {
         char: _whole(strokes, float(advance))
         for char, strokes, advance in zip(_CHARS, glyphs, advances, strict=True)
     }
+
+
+@lru_cache(maxsize=512)
+def is_clean(font: str) -> bool:
+    """Whether the centre lines are a pen's: rough brushes and outlines fall into many crumbs."""
+    letters = [path for char, path in paths(font).items() if char.isalpha()]
+    return sum(len(path.strokes) for path in letters) <= _CRUMBS * len(letters)
 
 
 def _whole(strokes: tuple[Stroke, ...], advance: float) -> GlyphPath:
@@ -210,6 +220,14 @@ def _whole(strokes: tuple[Stroke, ...], advance: float) -> GlyphPath:
     return GlyphPath(strokes, advance, (float(x0), float(y0), float(x1), float(y1)))
 
 
-def without(path: GlyphPath, strokes: tuple[Stroke, ...]) -> GlyphPath:
+def keeping(path: GlyphPath, strokes: tuple[Stroke, ...]) -> GlyphPath:
     """The path with only some of its strokes."""
     return _whole(strokes, path.advance)
+
+
+def scaled(path: GlyphPath, factor: float) -> GlyphPath:
+    """The path in another size."""
+    if abs(factor - 1) < 0.01:
+        return path
+    strokes = tuple(stroke * np.float32(factor) for stroke in path.strokes)
+    return _whole(strokes, path.advance * factor)
