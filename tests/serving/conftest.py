@@ -75,13 +75,24 @@ def toy_network(classes: int) -> bytes:
     return data
 
 
-def toy_spec(letters: str = LETTERS) -> dict[str, object]:
+def make_toy_spec(letters: str = LETTERS) -> dict[str, object]:
     return {
         "task": "text",
         "prepare": {"height": HEIGHT, "min_width": 16},
         "outputs": {"charset": letters, "blank": 0},
         "calibration": {},
     }
+
+
+@pytest.fixture(scope="session")
+def toy_spec() -> Callable[..., dict[str, object]]:
+    """The toy's part of nhan.json, for any eight letters."""
+    return make_toy_spec
+
+
+@pytest.fixture(scope="session")
+def toy_words() -> list[str]:
+    return [first + second for first in LETTERS for second in LETTERS if first != second]
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +103,7 @@ def toy_files() -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def toy_package(tmp_path_factory: pytest.TempPathFactory, toy_files: dict[str, bytes]) -> Package:
     folder = tmp_path_factory.mktemp("toy")
-    return write_package(folder, toy_files, toy_spec(), name="toy", version=1)
+    return write_package(folder, toy_files, make_toy_spec(), name="toy", version=1)
 
 
 def toy_rgb(text: str, letters: str = LETTERS) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from socket import socket
@@ -222,7 +223,7 @@ class HttpServer:
             timeout_keep_alive=limits.keep_alive_s,
         )
         self._config.load()
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[tuple[socket, asyncio.Server]] = []
         self._clock: asyncio.TimerHandle | None = None
 
     @property
@@ -234,13 +235,11 @@ class HttpServer:
         """Begin to accept connections."""
         self._tick()
         loop = asyncio.get_running_loop()
-        self._listeners.append(
-            await loop.create_server(
-                lambda: GuardedProtocol(self._config, self._state, self._limits, self),
-                sock=listening,
-                backlog=2048,
-            )
-        )
+        server = await loop.create_server(self._new_connection, sock=listening, backlog=2048)
+        self._listeners.append((listening, server))
+
+    def _new_connection(self) -> GuardedProtocol:
+        return GuardedProtocol(self._config, self._state, self._limits, self)
 
     async def drain(self, *, grace_s: float, linger_s: float) -> None:
         """Answer what was asked, then close.
@@ -257,15 +256,18 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         end = loop.time() + grace_s
         await asyncio.sleep(min(linger_s, grace_s / 2))
-        for listener in self._listeners:
-            listener.close()
+        for listening, server in self._listeners:
+            queued = _accept_all(listening)
+            server.close()
+            for connection in queued:
+                await loop.connect_accepted_socket(self._new_connection, connection)
         while self._state.connections and loop.time() < end:
-            for connection in list(self._state.connections):
-                if isinstance(connection, GuardedProtocol) and connection.idle:
-                    connection.transport.close()
+            for open_ in list(self._state.connections):
+                if isinstance(open_, GuardedProtocol) and open_.idle:
+                    open_.transport.close()
             await asyncio.sleep(0.02)
-        for connection in list(self._state.connections):
-            connection.transport.abort()
+        for left in list(self._state.connections):
+            left.transport.abort()
         if self._clock is not None:
             self._clock.cancel()
 
@@ -273,3 +275,14 @@ class HttpServer:
         """Keep the Date header right."""
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         self._clock = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+
+def _accept_all(listening: socket) -> list[socket]:
+    """Take every connection that the kernel has queued: closing the listener would reset them."""
+    queued = []
+    with suppress(BlockingIOError):
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            queued.append(connection)
+    return queued

@@ -142,6 +142,9 @@ class Supervisor:
             number = signal.SIGKILL  # the grace is over, or somebody pressed Ctrl-C twice
         elif number != signal.SIGHUP and not self._stopping:
             self._stopping = True
+            # While we hold them open, clients would still be queued, for nobody to answer.
+            self._main.close()
+            self._admin.close()
             signal.alarm(math.ceil(self._grace_s) + _SPARE_S)
         if self._children.front:
             os.kill(self._children.front, signal.SIGTERM if number == signal.SIGINT else number)

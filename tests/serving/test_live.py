@@ -1,0 +1,194 @@
+"""Promotions go live without dropping a request; what cannot answer never replaces what does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nhan.models.package import publish
+from nhan.models.registry import Promotion, Registry
+from nhan.serving.roster import Deployment, Roster
+
+OTHER = "ĐĂÂÊÔƠƯÉ"
+
+
+@pytest.fixture
+def registry(workspace, toy_files, toy_spec):
+    """Three versions of `toy`: the second answers in capitals, the third cannot run."""
+    publish(workspace.store, "toy", toy_files, toy_spec(), run="1")
+    publish(workspace.store, "toy", toy_files, toy_spec(OTHER), run="2")
+    broken = {**toy_files, "model.onnx": b"no model"}
+    publish(workspace.store, "toy", broken, toy_spec(), run="3")
+    made = Registry(workspace.store)
+    promote(made, 1)
+    return made
+
+
+def promote(registry, version):
+    state = registry.log("toy")
+    registry.record("toy", Promotion(action="forced", version=version), expected=state.number)
+
+
+def test_a_promotion_swaps_under_load_without_a_failure(serving, registry, toy_picture):
+    picture = toy_picture("đă")
+
+    async def scenario():
+        answers, stop = [], False
+
+        async with serving(package=None, registry=registry) as running:
+
+            async def client():
+                while not stop:
+                    answers.append((await running.ask(picture)).json())
+
+            following = asyncio.create_task(running.context.live.run())
+            clients = [asyncio.create_task(client()) for _ in range(4)]
+            for version in (2, 1, 2):
+                await asyncio.sleep(0.1)
+                promote(registry, version)
+                end = time.monotonic() + 5
+                while running.context.service.roster.find().version != str(version):
+                    assert time.monotonic() < end, "the promotion did not go live"
+                    await asyncio.sleep(0.005)
+            await asyncio.sleep(0.1)
+            stop = True
+            await asyncio.gather(*clients)
+            last = (await running.ask(picture)).json()
+            following.cancel()
+            return answers, last
+
+    answers, last = asyncio.run(scenario())
+    assert {(one["version"], one["text"]) for one in answers} == {("1", "đă"), ("2", "ĐĂ")}
+    assert last["version"] == "2"
+
+
+@pytest.mark.parametrize(
+    "damage", ["cannot run", "altered", "missing file", "no spec", "bad entry"]
+)
+def test_a_broken_promotion_leaves_the_champion(serving, registry, workspace, toy_picture, damage):
+    async def scenario():
+        async with serving(package=None, registry=registry) as running:
+            if damage == "cannot run":
+                promote(registry, 3)
+            elif damage == "bad entry":
+                workspace.store.put("models/toy/log/000002.json", b"{nonsense")
+            else:
+                promote(registry, 2)
+                path = f"models/toy/2/{'nhan.json' if damage == 'no spec' else 'model.onnx'}"
+                if damage == "altered":
+                    workspace.store.put(path, workspace.store.read(path)[:-1] + b"!")
+                else:
+                    workspace.store.delete(path)
+            live = running.context.live
+            await live.refresh()
+            await live.refresh()
+            answer = await running.ask(toy_picture("đă"))
+            ready = await running.client.get("/readyz")
+            return answer.json(), ready.status_code, dict(live.refusals)
+
+    answer, ready, refusals = asyncio.run(scenario())
+    assert (answer["version"], answer["text"], ready) == ("1", "đă", 200)
+    assert list(refusals) == ["toy"]
+    assert refusals["toy"].reason
+
+
+def test_the_next_good_promotion_ends_the_alarm(serving, registry, toy_picture):
+    async def scenario():
+        async with serving(package=None, registry=registry) as running:
+            promote(registry, 3)
+            await running.context.live.refresh()
+            promote(registry, 2)
+            await running.context.live.refresh()
+            return (await running.ask(toy_picture("đ"))).json()[
+                "version"
+            ], running.context.live.refusals
+
+    assert asyncio.run(scenario()) == ("2", {})
+
+
+def test_the_bundled_reader_answers_until_there_is_a_champion(
+    serving, registry, toy_package, toy_picture, workspace
+):
+    async def scenario():
+        async with serving(registry=Registry(workspace.store)) as running:
+            return (await running.ask(toy_picture("đ"))).json()["model"]
+
+    assert asyncio.run(scenario()) == "toy"
+
+
+def test_a_replaced_version_is_unloaded_once_idle(serving, registry, toy_picture):
+    async def scenario():
+        async with serving(package=None, registry=registry) as running:
+            promote(registry, 2)
+            await running.context.live.refresh()
+            end = time.monotonic() + 5
+            while "toy@1" in running.lanes[0]._runner._models:
+                assert time.monotonic() < end, "the old version is still loaded"
+                await asyncio.sleep(0.02)
+            return (await running.ask(toy_picture("đ"))).json()["text"]
+
+    assert asyncio.run(scenario()) == "Đ"
+
+
+class TestTrials:
+    def test_a_canary_answers_its_share_and_always_the_same_pictures(
+        self, serving, registry, toy_picture, toy_words
+    ):
+        async def scenario():
+            async with serving(package=None, registry=registry) as running:
+                service = running.context.service
+                service.trials.want({"toy@2": 0.5}, [])
+                await running.context.live.refresh()
+                first = [(await running.ask(toy_picture(w))).json()["version"] for w in toy_words]
+                again = [(await running.ask(toy_picture(w))).json()["version"] for w in toy_words]
+                asked = await running.client.post(
+                    "/v2/models/toy/versions/2/infer", json={"inputs": []}
+                )
+                return first, again, asked.status_code
+
+        first, again, _ = asyncio.run(scenario())
+        assert first == again
+        assert 0.2 < first.count("2") / len(first) < 0.8
+
+    def test_a_shadow_answers_silently(self, serving, registry, toy_picture):
+        async def scenario():
+            async with serving(package=None, registry=registry) as running:
+                service = running.context.service
+                service.trials.want({}, ["toy@2"])
+                await running.context.live.refresh()
+                answer = (await running.ask(toy_picture("đă"))).json()
+                await asyncio.gather(*service._silent)
+                return answer, service.trials.report()
+
+        answer, report = asyncio.run(scenario())
+        assert answer["version"] == "1"
+        assert report["shadow_answers"] == {"toy@2": {"agree": 0, "differ": 1}}
+        assert report["differences"][0]["answer"] == "ĐĂ"
+
+    def test_a_candidate_that_cannot_run_is_reported_and_nothing_else(
+        self, serving, registry, toy_picture
+    ):
+        async def scenario():
+            async with serving(package=None, registry=registry) as running:
+                running.context.service.trials.want({"toy@3": 1.0}, ["toy@9"])
+                await running.context.live.refresh()
+                answer = await running.ask(toy_picture("đ"))
+                return answer.json()["version"], running.context.service.trials.failures
+
+        version, failures = asyncio.run(scenario())
+        assert version == "1"
+        assert set(failures) == {"toy@3", "toy@9"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations([("a", "1"), ("a", "2"), ("b", "1")]))
+def test_the_roster_finds_the_last_crowned(order):
+    roster = Roster()
+    for name, version in order:
+        roster.crown(Deployment(name, version, "text"))
+    for name in ("a", "b"):
+        assert roster.find(name).version == [v for n, v in order if n == name][-1]
