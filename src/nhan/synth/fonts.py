@@ -124,7 +124,7 @@ def load(path: str, size: int, *, shaping: bool = False) -> ImageFont.FreeTypeFo
 def characters_of(path: Path) -> frozenset[str]:
     """What a font file can write; nothing if it is no font that we can read."""
     try:
-        with ttLib.TTFont(path, lazy=True, fontNumber=0) as font:
+        with path.open("rb") as file, ttLib.TTFont(file, lazy=True, fontNumber=0) as font:
             codes = font.getBestCmap() or {}
     except (ttLib.TTLibError, OSError, KeyError, AssertionError, ValueError):
         return frozenset()
@@ -133,7 +133,7 @@ def characters_of(path: Path) -> frozenset[str]:
 
 def name_of(path: Path) -> tuple[str, str]:
     """Family and style names written in a font file."""
-    with ttLib.TTFont(path, lazy=True, fontNumber=0) as font:
+    with path.open("rb") as file, ttLib.TTFont(file, lazy=True, fontNumber=0) as font:
         table = font["name"]
         return str(table.getDebugName(1) or path.stem), str(table.getDebugName(2) or "Regular")
 
@@ -151,7 +151,7 @@ def classify(name: str, family: str, panose: tuple[int, int] = (0, 0)) -> str:
 
 
 def _panose(path: Path) -> tuple[int, int]:
-    with ttLib.TTFont(path, lazy=True, fontNumber=0) as font:
+    with path.open("rb") as file, ttLib.TTFont(file, lazy=True, fontNumber=0) as font:
         panose = font["OS/2"].panose if "OS/2" in font else None
     return (panose.bFamilyType, panose.bSerifStyle) if panose else (0, 0)
 

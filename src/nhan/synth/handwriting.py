@@ -126,7 +126,7 @@ def _tone(dice: Dice, tone: str, hasty: float) -> Stroke:
         rise = dice.uniform(-0.1, 0.25)
         xs = np.linspace(-0.55, 0.55, 8, dtype=np.float32)
         return np.stack([xs, -wave * np.sin(xs * 5.4) - rise * xs], axis=1).astype(np.float32)
-    return _line((-0.05, 0.0), (0.04, 0.04 + 0.05 * dice.random()))
+    return _line((-0.1, -0.02), (0.08, 0.04 + 0.08 * dice.random()), (0.0, 0.08))
 
 
 def _placed(stroke: Stroke, x: float, y: float, size: float, turn: float) -> Stroke:

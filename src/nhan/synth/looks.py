@@ -265,7 +265,8 @@ def _hand_crop(look: Look, drawn: Drawn) -> Drawn:
     left, right = dice.uniform(0.1, 0.8), dice.uniform(0.1, 0.8)
     if dice.chance(0.35):
         right += dice.uniform(0, 6)
-    up, low = dice.uniform(0.05, 0.45), dice.uniform(0.05, 0.45)
+    room = 0.8 if dice.chance(0.35) else 0.4
+    up, low = dice.uniform(0.03, room), dice.uniform(0.03, room)
     if dice.chance(look.recipe.tight):
         up = low = 0.02
     drawn = render.widened(drawn, left * drawn.em, right * drawn.em)

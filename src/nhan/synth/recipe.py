@@ -36,7 +36,7 @@ TEXTS = (
 )
 
 
-def _known(names: tuple[str, ...]) -> AfterValidator:
+def _known(names: tuple[str, ...], *, may_be_empty: bool = False) -> AfterValidator:
     def check(shares: dict[str, float]) -> dict[str, float]:
         for name, share in shares.items():
             if name not in names:
@@ -44,7 +44,7 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
                 raise ValueError(f"unknown name {name!r}; did you mean {(near or names)[0]!r}?")
             if share < 0:
                 raise ValueError(f"{name} has the negative share {share}")
-        if not sum(shares.values()) > 0:
+        if not sum(shares.values()) > 0 and not (may_be_empty and not shares):
             raise ValueError("all shares are 0")
         return shares
 
@@ -84,7 +84,7 @@ class Recipe(BaseModel):
             "short": 0.08,
         }
     )
-    texts: Annotated[dict[str, float], _known(TEXTS)] | dict[str, float] = Field(default={})
+    texts: Annotated[dict[str, float], _known(TEXTS, may_be_empty=True)] = Field(default={})
     difficulty: float = Field(default=0.7, ge=0.0, le=1.0)
     min_height: int = Field(default=18, ge=12, le=400)
     max_height: int = Field(default=112, ge=16, le=400)
@@ -129,7 +129,8 @@ def load_recipe(source: str | Path) -> Recipe:
 
     Args:
         source: a key of `RECIPES`, or the path of a TOML file whose table `[synth]`, or whose top
-            level, holds fields of `Recipe`; a field `base` names the recipe it starts from.
+            level, holds fields of `Recipe`. A field `base` names the recipe it starts from, and an
+            item "@FILE" in a list of fonts stands for the lines of a file beside it.
 
     Raises:
         SettingsError: no such recipe or file, or a field that is unknown or out of range.
@@ -148,7 +149,22 @@ def load_recipe(source: str | Path) -> Recipe:
     base = table.pop("base", "default")
     if base not in RECIPES:
         raise SettingsError(f"recipe {path}: base = {base!r}", hint=f"one of: {', '.join(RECIPES)}")
+    for name in ("fonts_only", "fonts_without"):
+        if isinstance(table.get(name), list):
+            table[name] = [n for item in table[name] for n in _listed(path, name, item)]
     return _build({**RECIPES[base].model_dump(), "name": path.stem, **table}, str(path))
+
+
+def _listed(recipe: Path, field: str, item: object) -> list[object]:
+    if not (isinstance(item, str) and item.startswith("@")):
+        return [item]
+    file = recipe.parent / item[1:]
+    if not file.is_file():
+        raise SettingsError(
+            f"recipe {recipe}: {field} names {item}", hint=f"there is no file {file}"
+        )
+    rows = (row.split("#")[0].strip() for row in file.read_text("utf-8").splitlines())
+    return [row for row in rows if row]
 
 
 DEFAULT = Recipe()

@@ -168,7 +168,7 @@ def with_neighbours(
     Args:
         drawn: the line; its `pad` must leave room for what should be seen.
         dice: of the line.
-        pitch: distance of baselines, ems.
+        pitch: distance of baselines, ems; more where the line box is higher.
         above: whether a line stands above.
         below: whether one stands below.
     """
@@ -176,7 +176,8 @@ def with_neighbours(
     height = other.shape[0]
     x0, _, x1, _ = (int(v) for v in drawn.box)
     ink = drawn.text[:, x0 : max(x0 + 1, x1)]
-    shift = round(pitch * drawn.em)
+    # Tall scripts need more room, or two readable lines would share the picture.
+    shift = round(max(pitch * drawn.em, 0.96 * (drawn.box[3] - drawn.box[1])))
     for sign in [s for s, wanted in ((-1, above), (1, below)) if wanted]:
         moved = np.roll(ink, dice.randrange(ink.shape[1]), axis=1)
         if dice.chance(0.3):
