@@ -29,6 +29,7 @@ LAYERS = (
     "models",
     "evaluation",
     "serving",
+    "pipeline",
     "doctor",
     "cli",
 )

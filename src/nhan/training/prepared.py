@@ -34,9 +34,14 @@ _AHEAD = 64  # pictures decoded ahead by threads: Pillow works outside the inter
 class LabelledPicture(Protocol):
     """What is read of a dataset's row."""
 
-    image: bytes
-    label: str
-    sha256: str
+    @property
+    def image(self) -> bytes: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
 
 
 class Prepared:

@@ -1,0 +1,78 @@
+"""nhan train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from nhan.cli.console import print_json, stderr
+from nhan.errors import MissingExtra, UserError
+from nhan.workspace import Workspace
+
+
+def command(
+    dataset: str = typer.Argument("", metavar="DATASET[@V]", help="Without @V its newest version."),
+    model: str = typer.Option("", metavar="NAME", help="Name of the model [the dataset's]."),
+    config: Path | None = typer.Option(None, metavar="FILE", help="A TOML file of options."),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="One option over the file's; repeat it."
+    ),
+    start: str = typer.Option(
+        "", "--from", metavar="MODEL", help="Begin from MODEL[@V], vi-line, a run or a file."
+    ),
+    resume: str = typer.Option("", metavar="RUN", help="Go on with an interrupted run."),
+    int8: bool = typer.Option(False, "--int8", help="Also make an int8 model, if it loses little."),
+    out: Path | None = typer.Option(
+        None, metavar="DIR", help="Train on made samples only, into this folder; no dataset."
+    ),
+    dev: list[Path] = typer.Option(
+        [], metavar="DIR", help="With --out: a folder with labels.json to score, never to learn."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the new version as JSON."),
+) -> None:
+    """Train a model on a dataset version; prints MODEL@VERSION.
+
+    Example: nhan train lines --model reader --from vi-line --set length.epochs=10
+    """
+    try:
+        from nhan.training.config import load_config
+    except ModuleNotFoundError as error:
+        raise MissingExtra("training", "train") from error
+    chosen = load_config(config, settings)
+    if out is not None:
+        from nhan.training.streamed import train_stream
+
+        train_stream(chosen, out, resume=(out / "config.json").exists(), dev=dev)
+        typer.echo(out)
+        return
+    if not dataset and not resume:
+        raise UserError("no dataset to train on", hint="nhan train DATASET   or   --resume RUN")
+    from nhan.pipeline.make_model import make_model, resume_model
+
+    def say(words: str) -> None:
+        stderr.print(words, style="dim", markup=False)
+
+    with Workspace.open() as workspace:
+        if resume:
+            package = resume_model(
+                workspace, resume, model=model, show=not as_json, say=say, console=stderr
+            )
+        else:
+            package = make_model(
+                workspace,
+                dataset,
+                chosen,
+                model=model,
+                start=start,
+                int8=int8,
+                show=not as_json,
+                say=say,
+                console=stderr,
+            )
+    if as_json:
+        print_json(
+            {"model": package.spec.name, "version": package.spec.version, "run": package.spec.run}
+        )
+    else:
+        typer.echo(package.ref)

@@ -1,0 +1,157 @@
+"""From a dataset version to a published model version: train, export, calibrate, publish."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from nhan.datasets.read import DatasetVersion, open_dataset
+from nhan.errors import MissingExtra, NotFound, UserError
+from nhan.evaluation.calibrate import calibrate
+from nhan.models.bundled import bundled_package
+from nhan.models.package import Package, check_name, publish
+from nhan.models.registry import Registry
+from nhan.workspace import Workspace
+
+try:
+    from nhan.training.config import TrainConfig
+    from nhan.training.produce import WEIGHTS, produce_run
+    from nhan.training.train import new_run_id, run_facts, run_folder, train
+except ModuleNotFoundError as error:  # torch, lightning …: the base install serves without them
+    if (error.name or "").startswith("nhan"):
+        raise
+    raise MissingExtra("training", "train") from error
+
+# Beside the run's own files: which model it will become a version of.
+_DESTINATION = "destination.json"
+
+Say = Callable[[str], None]
+
+
+def make_model(
+    workspace: Workspace,
+    dataset: str,
+    config: TrainConfig,
+    *,
+    model: str = "",
+    start: str = "",
+    int8: bool = False,
+    show: bool = True,
+    say: Say | None = None,
+    console: Console | None = None,
+) -> Package:
+    """Train on a dataset version and publish the result.
+
+    Args:
+        workspace: where the dataset is and the model goes.
+        dataset: `NAME` (its newest version) or `NAME@VERSION`.
+        config: of the training.
+        model: name of the model; by default the dataset's.
+        start: begin from `MODEL`, `MODEL@VERSION`, the bundled reader, a run, or a weights file.
+        int8: also quantise, kept only if it loses less than the margin.
+        show: draw progress bars.
+        say: told what happens, in words.
+        console: where progress is drawn.
+
+    Raises:
+        NotFound: no such dataset or model to start from.
+        JobFailed, ExportRefused: the training or the export went wrong; the run can be resumed.
+    """
+    frozen = open_dataset(workspace.store, dataset)
+    name = check_name(model or frozen.name)
+    config = config.model_copy(update={"task": frozen.task, "start_from": start})
+    run = new_run_id(config)
+    with _weights(workspace, start or config.start_from) as weights:
+        folder = run_folder(workspace, run)
+        if say is not None:
+            say(f"run {run} on {frozen.ref}; killed, it goes on with --resume {run}")
+        train(workspace, frozen, config, run=run, start=weights, show=show, console=console)
+    _write(folder / _DESTINATION, {"model": name, "int8": int8})
+    return _publish(workspace, frozen, run, name, int8=int8, say=say)
+
+
+def resume_model(
+    workspace: Workspace,
+    run: str,
+    *,
+    model: str = "",
+    show: bool = True,
+    say: Say | None = None,
+    console: Console | None = None,
+) -> Package:
+    """Go on with a run that was interrupted, at whatever point, and publish it.
+
+    A run that was published already gives its version again.
+
+    Raises:
+        NotFound: no such run.
+    """
+    facts = run_facts(workspace, run)
+    frozen = open_dataset(workspace.store, facts["dataset"])
+    train(workspace, frozen, TrainConfig(), run=run, resume=True, show=show, console=console)
+    noted = run_folder(workspace, run) / _DESTINATION
+    kept = json.loads(noted.read_text(encoding="utf-8")) if noted.exists() else {}
+    name = check_name(model or kept.get("model") or frozen.name)
+    return _publish(workspace, frozen, run, name, int8=bool(kept.get("int8")), say=say)
+
+
+def _publish(
+    workspace: Workspace,
+    dataset: DatasetVersion,
+    run: str,
+    name: str,
+    *,
+    int8: bool,
+    say: Say | None,
+) -> Package:
+    product = produce_run(workspace, run, dataset, int8=int8)
+    if say is not None:
+        say(f"exported and proven: {product.spec['serve']} answers")
+    calibration = calibrate(product.files, product.spec, dataset, limits=workspace.picture_limits)
+    spec = {**product.spec, "calibration": calibration}
+    return publish(workspace.store, name, product.files, spec, run=run)
+
+
+@contextmanager
+def _weights(workspace: Workspace, start: str) -> Iterator[Path | None]:
+    """The weights file that a name stands for, for as long as it is needed."""
+    if not start:
+        yield None
+        return
+    for path in (Path(start), run_folder(workspace, start) / "best.safetensors"):
+        if path.is_file():
+            yield path
+            return
+    package = _package(workspace, start)
+    try:
+        data = package.read(WEIGHTS)
+    except NotFound as error:
+        raise UserError(
+            f"{package.ref} carries no weights to start from", hint="start from another version"
+        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / WEIGHTS
+        path.write_bytes(data)
+        yield path
+
+
+def _package(workspace: Workspace, ref: str) -> Package:
+    """A model of the workspace, or the bundled one where the workspace has none of that name."""
+    registry = Registry(workspace.store)
+    bundled = bundled_package()
+    name = ref.partition("@")[0]
+    if bundled is not None and bundled.spec.name == name and name not in registry.models():
+        return bundled
+    return registry.resolve(ref)
+
+
+def _write(path: Path, values: dict[str, object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(values), encoding="utf-8")
+    os.replace(temporary, path)
