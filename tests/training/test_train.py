@@ -88,7 +88,7 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     stopped = load_checkpoint(folder / LAST)
-    assert 480 <= stopped.facts["position"]["seen"] < 1600
+    assert 240 <= stopped.facts["position"]["seen"] < 1600
 
     resumed = toy_run.run_here(tmp_path / "killed", toy_run.long_config(), resume=True)
     assert resumed.standing.best == whole.standing.best
@@ -170,6 +170,37 @@ def test_starting_from_a_model_keeps_what_it_learned_and_rehearses(workspace: Wo
     before, after = first.standing.best, second.standing.best
     assert before is not None
     assert after == pytest.approx(before, abs=0.02), "next to nothing was trained"
+
+
+def test_a_run_from_another_model_killed_before_its_first_step_still_starts_there(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train(workspace, toy_run.dataset(), toy_run.config(length={"epochs": 4}), show=False)
+    grown = toy_run.dataset()
+    grown.version, grown.vocabulary = "eeeeeeeeeeee", {"charset": "đ" + toy_run.LETTERS}
+    config = toy_run.config(
+        model={}, length={"samples": 8}, optimizer={"lr": 1e-9}, start_from=first.name
+    )
+
+    def die(*anything: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("nhan.training.train.fit", die)
+        with pytest.raises(KeyboardInterrupt):
+            train(workspace, grown, config, run="r", start=first.folder / BEST, show=False)
+    resumed = train(workspace, grown, toy_run.config(), run="r", resume=True, show=False)
+    assert resumed.standing.best == pytest.approx(first.standing.best, abs=0.02)
+    facts = load_checkpoint(resumed.folder / BEST).facts
+    assert facts["vocabulary"]["charset"] == toy_run.LETTERS + "đ"
+
+
+def test_a_refused_dataset_leaves_no_run_behind(workspace: Workspace) -> None:
+    bad = toy_run.dataset()
+    bad.splits["train"].append(toy_run.row("ẩn"))
+    with pytest.raises(JobFailed):
+        train(workspace, bad, toy_run.config(), run="r", show=False)
+    assert not (workspace.root / "runs" / "r").exists()
 
 
 def test_a_set_without_validation_is_judged_by_its_loss(workspace: Workspace) -> None:

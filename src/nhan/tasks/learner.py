@@ -8,9 +8,10 @@ torch, so only training code and `tasks/<task>/learner.py` import this module.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nhan.tasks.base import RGB, Feed, Finding
+
+
+class Samples(Protocol):
+    """Prepared samples with random access."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[RGB, str]: ...
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins.
+
+    Attributes:
+        learned: what `Learner.batch` will be given to learn from.
+        judged: what it will be given to be judged on.
+        answers: the network answers already, so how it stands is judged before the first step.
+    """
+
+    learned: Samples
+    judged: Samples
+    answers: bool = False
 
 
 @dataclass
@@ -114,9 +138,35 @@ class Learner(ABC):
             width: of the prepared picture, pixels.
         """
 
+    def begin(self, learned: Samples, judged: Samples, *, cache: Path | None) -> Start:  # noqa: ARG002
+        """Look at the samples once, before the first step of a run or of its continuation.
+
+        The place to count labels, to set weights that need no steps, and to put what is computed
+        once (features of a trunk that is not trained) in the place of pictures. By default
+        nothing is done.
+
+        Args:
+            learned: prepared samples that can be learned.
+            judged: prepared samples that choose the best weights; may be empty.
+            cache: a folder for what is worth keeping between runs; None keeps nothing.
+        """
+        return Start(learned, judged)
+
     @abstractmethod
     def batch(self, pictures: Sequence[RGB], labels: Sequence[str], *, training: bool) -> Batch:
         """Put prepared pictures and labels together."""
+
+    def augment(self, batch: Batch) -> Batch:
+        """Change a batch at random before a training step; by default it stays as it is.
+
+        Called where the batch is trained on, CPU or GPU, with torch's generator seeded by run and
+        position: draw from nothing else, and a resumed run draws the same.
+        """
+        return batch
+
+    def pretrained(self) -> Iterable[nn.Parameter]:
+        """Parameters that came trained and are trained further; they learn at a tenth of `lr`."""
+        return ()
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

@@ -40,6 +40,7 @@ class Job:
         stream: made samples, if any.
         judges: sets to score on; the first one's primary metric chooses the best weights.
         trackers: where numbers are logged beside the folder.
+        judge_start: the network answers already, so its start is scored too.
     """
 
     learner: Learner
@@ -52,6 +53,7 @@ class Job:
     stream: Stream | None = None
     judges: Sequence[Judge] = ()
     trackers: Sequence[Tracker] = field(default_factory=list)
+    judge_start: bool = False
 
 
 def fit(
@@ -91,11 +93,12 @@ def fit(
         validate_every=job.validate_every,
         standing=standing,
         trackers=job.trackers,
+        judge_start=job.judge_start,
         show=show,
         console=console,
     )
-    if checkpoint is not None:
-        watch.resume(checkpoint.facts, module.position.seen)
+    if resume:
+        watch.resume(checkpoint.facts if checkpoint else {}, module.position.seen)
     patience = config.length.patience
     finished = module.position.seen >= job.total or bool(patience and standing.since >= patience)
     maker = None

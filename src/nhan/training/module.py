@@ -41,7 +41,7 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         chosen = self.config.optimizer
         optimizer = torch.optim.AdamW(
-            parameter_groups(self.network, chosen.weight_decay),
+            parameter_groups(self.network, chosen.weight_decay, slow=self.learner.pretrained()),
             lr=chosen.lr,
             betas=(0.9, chosen.beta2),
             fused=True,
@@ -57,12 +57,13 @@ class TrainingModule(lightning.LightningModule):
         return Portion(batch.batch.to(device, non_blocking=True), batch.after)
 
     def training_step(self, batch: Portion, batch_idx: int) -> Tensor:
-        # Dropout depends on seed and position alone, so a resumed run draws the same.
+        # Dropout and augmentation depend on seed and position alone, so a resumed run draws the
+        # same.
         torch.manual_seed(hash((self.config.seed, self.position.seen)) % 2**63)
         rate = learning_rate(self.config.optimizer, self.position.seen / self.total)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
-        loss = self.learner.loss(batch.batch)
+            group["lr"] = rate * group["rate"]
+        loss = self.learner.loss(self.learner.augment(batch.batch))
         self.last_loss = float(loss.detach())
         return loss
 

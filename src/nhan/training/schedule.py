@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nhan.training.config import OptimizerConfig
+
+# What came trained is spoiled by the rate that fresh weights need.
+_SLOW = 0.1
 
 
 def learning_rate(config: OptimizerConfig, progress: float) -> float:
@@ -36,14 +41,31 @@ def learning_rate(config: OptimizerConfig, progress: float) -> float:
     return floor + (config.lr - floor) * (1 + math.cos(math.pi * falling)) / 2
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Matrices and kernels decay; biases and the scales of norms do not."""
-    decayed = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
-    free = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
+def parameter_groups(
+    network: nn.Module, weight_decay: float, *, slow: Iterable[nn.Parameter] = ()
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser: matrices and kernels decay; biases and the scales of norms do not.
+
+    Args:
+        network: its parameters that need no gradient are left out.
+        weight_decay: of those that decay.
+        slow: those that learn at a tenth of the rate, in groups of their own.
+
+    Returns:
+        Each group's `rate` is its share of the learning rate.
+    """
+    slowly = {id(parameter) for parameter in slow}
+    groups: list[dict[str, Any]] = []
+    for rate in (1.0, _SLOW) if slowly else (1.0,):
+        chosen = [
+            parameter
+            for parameter in network.parameters()
+            if parameter.requires_grad and (id(parameter) in slowly) == (rate == _SLOW)
+        ]
+        decayed, free = [p for p in chosen if p.ndim > 1], [p for p in chosen if p.ndim <= 1]
+        groups.append({"params": decayed, "weight_decay": weight_decay, "rate": rate})
+        groups.append({"params": free, "weight_decay": 0.0, "rate": rate})
+    return groups
 
 
 class AveragedWeights:

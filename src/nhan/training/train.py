@@ -20,7 +20,7 @@ from rich.console import Console
 from nhan.errors import Conflict, JobFailed, NotFound
 from nhan.tasks import get_task
 from nhan.tasks.learner import Adopted, Learner
-from nhan.training.checkpoint import Checkpoint, load_checkpoint
+from nhan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from nhan.training.config import DataConfig, TrainConfig, make_config
 from nhan.training.environment import environment
 from nhan.training.fit import Job, choose_device, fit
@@ -32,6 +32,8 @@ from nhan.training.watch import BEST, CURVE, Judge, Standing
 from nhan.workspace import Workspace
 
 CONFIG, FACTS, PREFLIGHT, RESULT = "config.json", "run.json", "preflight.json", "result.json"
+# What a run began with, where that is another model: its first checkpoint may never come.
+START = "start.safetensors"
 # What goes to the object store when a run ends; the last checkpoint is only for going on.
 STORED = (CONFIG, FACTS, PREFLIGHT, RESULT, CURVE, BEST)
 # Share of made samples when a model that learned them is trained further.
@@ -107,21 +109,24 @@ def train(
             training itself broke.
     """
     if resume:
-        config = _resumed_config(workspace, run, dataset)
+        config, start = _resumed(workspace, run, dataset)
     begin = load_checkpoint(start) if start is not None else None
     config = _with_rehearsal(config, begin).model_copy(update={"task": dataset.task}).filled()
     folder = run_folder(workspace, run or new_run_id(config))
     vocabulary = config.vocabulary or dataset.vocabulary
     learner, adopted = _learner(config, vocabulary, begin)
-    if not resume:
-        _begin(folder, config, dataset, learner, adopted)
     learned = prepared_split(workspace, dataset, "train", learner)
     judged = prepared_split(workspace, dataset, "validation", learner)
-    preflight = _preflight(learner, learned, config, check=config.preflight and not resume)
+    preflight = _look_over(learner, learned, config)
     if not resume:
+        _begin(folder, config, dataset, learner, begin, adopted)
+    learner.network.to(choose_device(config.machine.device))
+    begun = learner.begin(Chosen(learned, preflight.fit), judged, cache=workspace.root / "cache")
+    if not (folder / PREFLIGHT).exists():
+        if config.preflight:
+            preflight.loss_before, preflight.loss_after = memorise(learner, begun.learned)
         _write(folder / PREFLIGHT, preflight.to_dict())
-    pictures = Chosen(learned, preflight.fit)
-    total, every = _length(config, len(pictures))
+    total, every = _length(config, len(begun.learned))
     tracker = open_tracker(config, folder.name, workspace.root)
     job = Job(
         learner=learner,
@@ -137,12 +142,13 @@ def train(
             "vocabulary": learner.vocabulary,
             "config": config.model_dump(mode="json"),
         },
-        pictures=pictures,
+        pictures=begun.learned,
         stream=open_stream(config.data.made, config.seed, config.data.made_options)
         if config.data.made and config.data.made_share
         else None,
-        judges=[Judge("validation", judged)] if len(judged) else [],
+        judges=[Judge("validation", begun.judged)] if len(begun.judged) else [],
         trackers=[tracker] if tracker else [],
+        judge_start=begun.answers or adopted is not None,
     )
     standing = fit(job, resume=resume, show=show, console=console)
     if tracker:
@@ -200,15 +206,20 @@ def prepared_split(
     )
 
 
-def _resumed_config(workspace: Workspace, run: str, dataset: Dataset) -> TrainConfig:
+def _resumed(workspace: Workspace, run: str, dataset: Dataset) -> tuple[TrainConfig, Path | None]:
+    """The config a run began with, and the weights if it began with any."""
     facts = run_facts(workspace, run)
     if facts["dataset"] != reference(dataset):
         raise Conflict(
             f"run {run} is on {facts['dataset']}, not on {reference(dataset)}",
             hint="begin a new run for another dataset version",
         )
-    path = run_folder(workspace, run) / CONFIG
-    return make_config(json.loads(path.read_text(encoding="utf-8")), str(path))
+    folder = run_folder(workspace, run)
+    config = make_config(
+        json.loads((folder / CONFIG).read_text(encoding="utf-8")), str(folder / CONFIG)
+    )
+    start = folder / START
+    return config, start if start.exists() else None
 
 
 def _with_rehearsal(config: TrainConfig, begin: Checkpoint | None) -> TrainConfig:
@@ -244,14 +255,18 @@ def _begin(
     config: TrainConfig,
     dataset: Dataset,
     learner: Learner,
+    begin: Checkpoint | None,
     adopted: Adopted | None,
 ) -> None:
+    """Make the run's folder; `run.json` comes last, and only with it can the run be resumed."""
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
         raise Conflict(
             f"there is a run {folder.name} already", hint="resume it, or give another id"
         ) from error
+    if begin is not None:
+        save_checkpoint(folder / START, Checkpoint(begin.best_weights, begin.facts))
     _write(folder / CONFIG, config.model_dump(mode="json"))
     facts = {
         "run": folder.name,
@@ -268,9 +283,7 @@ def _begin(
     _write(folder / FACTS, facts)
 
 
-def _preflight(
-    learner: Learner, pictures: Prepared, config: TrainConfig, *, check: bool
-) -> Preflight:
+def _look_over(learner: Learner, pictures: Prepared, config: TrainConfig) -> Preflight:
     found = look_over(learner, pictures)
     if found.unfit and config.data.unfit == "refuse":
         raise JobFailed(
@@ -282,10 +295,6 @@ def _preflight(
             "the training split holds no sample that can be learned",
             hint="`nhan audit` shows what is wrong",
         )
-    if check:
-        learner.network.to(choose_device(config.machine.device))
-        chosen = Chosen(pictures, found.fit)
-        found.loss_before, found.loss_after = memorise(learner, chosen)
     return found
 
 

@@ -81,6 +81,8 @@ class Watch(lightning.Callback):
         validate_every: samples between validations.
         standing: where a resumed run stood.
         trackers: where numbers are logged too.
+        judge_start: score the network before the first step too, so that training which only
+            harms is left behind.
         show: whether to draw a progress bar.
     """
 
@@ -95,6 +97,7 @@ class Watch(lightning.Callback):
         validate_every: int,
         standing: Standing,
         trackers: Sequence[Tracker] = (),
+        judge_start: bool = False,
         show: bool = True,
         console: Console | None = None,
     ) -> None:
@@ -106,6 +109,7 @@ class Watch(lightning.Callback):
         self._every = validate_every
         self.standing = standing
         self._trackers = trackers
+        self._judge_start = judge_start
         self._progress = _bar(console) if show else None
         self._bar: TaskID | None = None
         self._earlier_s = standing.seconds
@@ -124,6 +128,13 @@ class Watch(lightning.Callback):
             self._bar = self._progress.add_task(
                 "training", total=module.total, completed=module.position.seen, state=""
             )
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        module = _module(pl_module)
+        if self._judge_start and not module.position.seen:
+            self._validate(module)
 
     def on_train_batch_end(
         self,
@@ -232,7 +243,9 @@ class Watch(lightning.Callback):
         path = self._folder / CURVE
         if not path.exists():
             return
-        kept = [line for line in _whole_lines(path) if json.loads(line)["seen"] <= seen]
+        # Where nothing was trained yet, even the start will be judged again.
+        lines = _whole_lines(path) if seen else []
+        kept = [line for line in lines if json.loads(line)["seen"] <= seen]
         temporary = path.with_name(f".{CURVE}.{os.getpid()}")
         temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         os.replace(temporary, path)
