@@ -10,6 +10,7 @@ from nhan.tasks.base import Task
 
 TASKS = {
     "text": "nhan.tasks.text:TextTask",
+    "classes": "nhan.tasks.classes:ClassesTask",
 }
 
 
