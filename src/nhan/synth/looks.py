@@ -322,7 +322,7 @@ def draw(dice: Dice, kind: str, text: str, cast: Cast, recipe: Recipe) -> tuple[
         change it), and the name of the face.
     """
     hard = recipe.difficulty * dice.uniform(0.55, 1.0)
-    if kind == "handwriting" and dice.chance(0.8):
+    if kind == "handwriting" and dice.chance(0.7):
         written = handwriting.by_hand(text)
         hand = cast.hand(dice, written)
         if hand:
