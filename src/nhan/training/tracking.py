@@ -96,8 +96,12 @@ def _mlflow(run: str, root: Path) -> Any:
     # MLflow looks up hosts and git unless told not to.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow  # sets up its loggers, which are quietened after that
     from lightning.pytorch.loggers import MLFlowLogger
 
+    for name in (mlflow.__name__, "alembic", "lightning.pytorch.loggers.mlflow"):
+        # What they tell of their own tables is no news to someone who trains.
+        logging.getLogger(name).setLevel(logging.ERROR)
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
     return MLFlowLogger(experiment_name="nhan", run_name=run, tracking_uri=uri)
 
