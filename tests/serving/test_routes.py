@@ -25,6 +25,15 @@ def test_unknown_routes_and_methods_have_our_shape(serving, error_of):
     assert wrong.headers["allow"] == "GET"
 
 
+def test_a_slash_at_the_end_changes_nothing_and_redirects_nowhere(serving, toy_picture):
+    async def scenario():
+        async with serving() as running:
+            return await running.client.post("/predict/", content=toy_picture("đ"))
+
+    response = asyncio.run(scenario())
+    assert (response.status_code, response.json()["text"]) == (200, "đ")
+
+
 def test_health(serving):
     alive, ready, ping = run(
         serving, [("GET", f"/{path}") for path in ("healthz", "readyz", "ping")]

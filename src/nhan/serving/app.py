@@ -56,6 +56,7 @@ def create_app(context: Context) -> ASGIApp:
         version=__version__,
         description="Labelled pictures become a model that answers.",
         redoc_url=None,
+        redirect_slashes=False,
     )
     guard = Guard(
         context.keyring,
@@ -78,7 +79,7 @@ def create_app(context: Context) -> ASGIApp:
 def create_admin_app(context: Context) -> ASGIApp:
     """The application of the admin address."""
     settings = context.settings
-    app = FastAPI(title="Nhãn, admin", version=__version__, redoc_url=None)
+    app = FastAPI(title="Nhãn, admin", version=__version__, redoc_url=None, redirect_slashes=False)
     guard = Guard(
         context.keyring,
         enforced=settings.require_keys or not is_loopback(settings.admin_host),

@@ -67,6 +67,10 @@ class Door:
         begun = time.perf_counter()
         exchange = Exchange(scope, receive, send)
         path = scope["path"]
+        if path.endswith("/") and path != "/":
+            # Answered as without it. A redirect would be built from the Host header, which the
+            # client chooses, and would turn the POST of many clients into a GET.
+            path = scope["path"] = path.rstrip("/") or "/"
         endpoint = self._fast.get((scope["method"], path))
         try:
             self.guard.check(scope["method"], path, scope["headers"])

@@ -39,7 +39,6 @@ _OUTPUTS = (
 
 
 @router.get("/v2")
-@router.get("/v2/", include_in_schema=False)
 async def server_metadata() -> dict[str, Any]:
     """Name, version and extensions of the server."""
     return {"name": "nhan", "version": __version__, "extensions": ["binary_tensor_data"]}
