@@ -11,6 +11,7 @@ one succeeds. It rests on obstore's create mode, which is a hard link on a folde
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ _ABSENT = (NotFoundError, FileNotFoundError)
 _FAILURES = (BaseError, OSError)
 # A server that is away: long enough for a restart behind a load balancer, short enough to be told.
 _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
+# What one request for a part of an object fetches; a round trip costs more than a megabyte.
+_BUFFER = 1 << 20
 _REMOTE_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 
 
@@ -139,7 +142,7 @@ class Store:
         try:
             if self.folder is not None:
                 return (self.folder / path).open("rb")
-            return cast(BinaryIO, obstore.open_reader(self._backend, path))
+            return io.BufferedReader(_RemoteFile(obstore.open_reader(self._backend, path)), _BUFFER)
         except _ABSENT as error:
             raise NotFound(f"no object {path} in {self.url}") from error
         except _FAILURES as error:
@@ -229,6 +232,30 @@ def open_store(url: str | Path) -> Store:
     config: dict[str, Any] = {"endpoint": endpoint} if endpoint and scheme.startswith("s3") else {}
     backend = from_url(text, client_options=cast(Any, options), retry_config=_RETRY, **config)
     return Store(text.rstrip("/"), backend)
+
+
+class _RemoteFile(io.RawIOBase):
+    """obstore's reader as the file object that Python's libraries expect."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = memoryview(self._reader.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._reader.tell())
 
 
 class NumberedLog:

@@ -25,10 +25,10 @@ from nhan.catalog.samples import (
     write_samples,
 )
 from nhan.errors import BadLabel, BadPicture, BadSource
-from nhan.images import PictureLimits, content_hash
+from nhan.images import PictureLimits, content_hash, probe
 from nhan.samples.doors import Reading, find_door
 from nhan.samples.media import Media
-from nhan.samples.pictures import examine, keep
+from nhan.samples.pictures import examine, heal, keep, picture_path
 from nhan.samples.record import Record, Skip
 from nhan.samples.report import ImportReport
 from nhan.samples.settle import Normalised, Settled, given_label, new_sample, settle
@@ -149,8 +149,12 @@ class _Intake:
             labels = _normalise(item, self._task)
             data = item.picture()
             sha256 = content_hash(data)
-            known = data and _short(sha256) in self._known
-            return _Taken(item, labels, sha256, None if known else self._look(data, sha256))
+            if not data or _short(sha256) not in self._known:
+                return _Taken(item, labels, sha256, self._look(data, sha256))
+            if self._store is not None:
+                extension = probe(data, self._limits).extension
+                heal(self._store, picture_path(sha256, extension), data)
+            return _Taken(item, labels, sha256, None)
         except (BadLabel, BadPicture) as error:
             return Skip(item.name, error.code, error.message, error.hint)
 

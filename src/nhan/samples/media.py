@@ -101,10 +101,10 @@ class Media:
             shorter = self.roots[0].joinpath(*path.parts[start:])
             if (found := _inside(shorter, self.roots)) is not None:
                 return self.at(found)
-        if any((root / path).exists() for root in self.roots):
+        if any((root / path).is_file() for root in self.roots):
             raise Unresolved(
                 "outside_source",
-                f"{reference!r} is a link that leads outside {self.roots[0]}, or no file",
+                f"{reference!r} is a link that leads outside {self.roots[0]}",
                 "name the folder it leads to with --media FOLDER",
             )
         raise Unresolved(
@@ -189,14 +189,14 @@ class Media:
 
 
 def walk_pictures(folder: Path) -> Iterator[Path]:
-    """All picture files below a folder, in sorted order; links that lead outside are left out."""
+    """All picture files below a folder, in sorted order; no pipes, no links that lead outside."""
     root = folder.resolve()
     for place, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not _is_litter(name))
         for name in sorted(files):
             if Path(name).suffix.lower() in PICTURE_ENDINGS and not _is_litter(name):
                 path = Path(place, name)
-                if not path.is_symlink() or _inside(path, [root]) is not None:
+                if path.is_file() and (not path.is_symlink() or _inside(path, [root])):
                     yield path
 
 
@@ -205,11 +205,11 @@ def _is_litter(name: str) -> bool:
 
 
 def _inside(path: Path, roots: list[Path]) -> Path | None:
-    """The path if it is a regular file within a root after following links."""
+    """The file itself, links followed, if it is a regular one within a root."""
     try:
         real = path.resolve()
         if real.is_file() and any(real.is_relative_to(root) for root in roots):
-            return path
+            return real
     except (OSError, ValueError, RuntimeError):  # name too long, NUL byte, loop of links
         return None
     return None

@@ -32,6 +32,12 @@ def examine(data: bytes, sha256: str, limits: PictureLimits) -> Picture:
 
 
 def keep(store: Store, path: str, data: bytes) -> None:
-    """Write a picture once; an object of the wrong size (a power cut) is written again."""
-    if not store.put_once(path, data) and store.size(path) != len(data):
+    """Write a picture once; one that a power cut left empty or short is written again."""
+    if not store.put_once(path, data):
+        heal(store, path, data)
+
+
+def heal(store: Store, path: str, data: bytes) -> None:
+    """Write a picture that should be there and is not, or not whole."""
+    if store.size(path) != len(data):
         store.put(path, data)

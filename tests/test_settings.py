@@ -1,0 +1,89 @@
+"""Settings: file, environment, and mistakes named with the nearest right key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nhan.errors import SettingsError
+from nhan.settings import Settings, default_file, key_names, load_settings
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "nhan.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_defaults_without_a_file(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path)
+    assert settings.serve.port == 8000
+    assert settings.serve.host == "127.0.0.1"
+    assert settings.images.max_pixels == 40_000_000
+
+
+def test_the_file_is_read_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, '[serve]\nport = 9000\nhost = "::1"\n[split]\ntest = 0.2\n')
+    monkeypatch.setenv("NHAN_SERVE__PORT", "9100")
+    settings = load_settings(tmp_path)
+    assert (settings.serve.port, settings.serve.host, settings.split.test) == (9100, "::1", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("[serve]\nprot = 9000\n", "serve.port"),
+        ("[split]\ntset = 0.5\n", "split.test"),
+        ("[images]\nmax_byte = 5\n", "images.max_bytes"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest(
+    tmp_path: Path, text: str, nearest: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text))
+    assert "unknown setting" in caught.value.message
+    assert nearest in caught.value.hint
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NHAN_SERVE__PROT", "1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path)
+    assert "NHAN_SERVE__PROT" in caught.value.message
+    assert "NHAN_SERVE__PORT" in caught.value.hint
+
+
+def test_a_wrong_value_names_key_value_and_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, '[serve]\nport = "eight"\n'))
+    assert "serve.port" in caught.value.message
+    assert "eight" in caught.value.message
+    assert "nhan.toml" in caught.value.message
+
+
+def test_a_share_outside_its_range_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"split\.test"):
+        load_settings(write(tmp_path, "[split]\ntest = 1.5\n"))
+
+
+def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        load_settings(write(tmp_path, "[serve\n"))
+
+
+def test_the_default_file_lists_every_setting_and_changes_nothing(tmp_path: Path) -> None:
+    text = default_file()
+    assert load_settings(write(tmp_path, text)) == Settings()
+    uncommented = "\n".join(
+        line.removeprefix("# ") if " = " in line else line for line in text.splitlines()[1:]
+    )
+    values = tomllib.loads(uncommented)
+    listed = {f"{table}.{key}" for table, keys in values.items() for key in keys}
+    assert listed == set(key_names(Settings))
+    assert load_settings(write(tmp_path, uncommented)) == Settings()

@@ -1,0 +1,152 @@
+"""The object store and the numbered log, on a folder and in memory."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from nhan.errors import NotFound, SettingsError
+from nhan.storage import NumberedLog, StaleLog, Store, open_store
+
+# A forked child inherits the locks of its parent's threads but not the threads.
+_SPAWN = get_context("spawn")
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return open_store(tmp_path / "objects" if request.param == "folder" else "memory://")
+
+
+def test_objects_are_written_read_and_deleted(store: Store) -> None:
+    store.put("a/b/c.bin", b"one")
+    store.put("a/b/c.bin", b"two")
+    assert store.read("a/b/c.bin") == b"two"
+    assert store.size("a/b/c.bin") == 3
+    assert store.exists("a/b/c.bin")
+    store.delete("a/b/c.bin")
+    store.delete("a/b/c.bin")
+    assert not store.exists("a/b/c.bin")
+    assert store.size("a/b/c.bin") is None
+    with pytest.raises(NotFound, match=r"a/b/c\.bin"):
+        store.read("a/b/c.bin")
+
+
+def test_an_empty_object_is_an_object(store: Store) -> None:
+    assert store.put_once("empty", b"")
+    assert store.exists("empty")
+    assert store.read("empty") == b""
+
+
+def test_names_outside_ascii_survive(store: Store) -> None:
+    store.put("ảnh/số 1 (bản sao).png", b"x")
+    assert list(store.list("ảnh")) == ["ảnh/số 1 (bản sao).png"]
+    assert store.read("ảnh/số 1 (bản sao).png") == b"x"
+
+
+def test_listing_is_by_folder_not_by_letters(store: Store) -> None:
+    for path in ("a/1", "a/2/3", "ab/1", "b"):
+        store.put(path, b"")
+    assert sorted(store.list("a")) == ["a/1", "a/2/3"]
+    assert sorted(store.list("a/")) == ["a/1", "a/2/3"]
+    assert list(store.list("none")) == []
+    assert store.folders("") == ["a", "ab"]
+    assert store.folders("a") == ["2"]
+    assert store.folders("none") == []
+
+
+def test_put_once_keeps_the_first(store: Store) -> None:
+    assert store.put_once("a/b", b"first")
+    assert not store.put_once("a/b", b"second")
+    assert store.read("a/b") == b"first"
+
+
+def test_a_file_is_put_and_opened_without_memory(store: Store, tmp_path: Path) -> None:
+    big = tmp_path / "big.bin"
+    big.write_bytes(bytes(range(256)) * 100_000)
+    store.put_file("deep/big.bin", big)
+    with store.open("deep/big.bin") as file:
+        file.seek(-3, 2)
+        assert bytes(file.read()) == b"\xfd\xfe\xff"
+        file.seek(256)
+        assert bytes(file.read(2)) == b"\0\x01"
+    with pytest.raises(NotFound):
+        store.open("deep/none.bin")
+
+
+def _create(folder: str, path: str, writer: int) -> bool:
+    return open_store(folder).put_once(path, str(writer).encode() * 1000)
+
+
+def test_of_many_threads_one_creates(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for turn in range(20):
+        with ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(lambda n, t=turn: store.put_once(f"{t}", b"%d" % n), range(8)))
+        assert won.count(True) == 1
+        assert store.read(f"{turn}") == b"%d" % won.index(True)
+
+
+def test_of_two_processes_one_creates(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(2, mp_context=_SPAWN) as pool:
+        for turn in range(10):
+            calls = [pool.submit(_create, str(tmp_path), f"x/{turn}", n) for n in range(2)]
+            won = [call.result() for call in calls]
+            assert won.count(True) == 1
+            assert open_store(tmp_path).read(f"x/{turn}") == b"%d" % won.index(True) * 1000
+
+
+def _append(folder: str, writer: int) -> list[int]:
+    log = NumberedLog(open_store(folder), "models/reader/log")
+    return [log.append({"writer": writer, "turn": turn}) for turn in range(25)]
+
+
+def test_processes_append_and_every_number_has_one_winner(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(2, mp_context=_SPAWN) as pool:
+        parts = list(pool.map(_append, [str(tmp_path)] * 2, range(2)))
+    assert sorted(parts[0] + parts[1]) == list(range(1, 51))
+    entries = NumberedLog(open_store(tmp_path), "models/reader/log").entries()
+    for writer in range(2):
+        mine = [(number, entry["turn"]) for number, entry in entries if entry["writer"] == writer]
+        assert mine == list(zip(parts[writer], range(25), strict=True))
+
+
+def test_the_log_gives_back_what_was_appended(store: Store) -> None:
+    log = NumberedLog(store, "models/a/log/")
+    assert log.latest() is None
+    assert log.latest_number() == 0
+    assert log.append({"version": "1"}) == 1
+    assert log.append({"version": "hai"}) == 2
+    number, entry = log.latest() or (0, {})
+    assert (number, entry["version"]) == (2, "hai")
+    assert entry["at"].endswith("+00:00")
+    assert json.loads(store.read("models/a/log/000002.json"))["version"] == "hai"
+
+
+def test_a_decision_on_an_old_state_is_refused(store: Store) -> None:
+    log = NumberedLog(store, "log")
+    log.append({"n": 1})
+    assert log.append({"n": 2}, expected=1) == 2
+    with pytest.raises(StaleLog, match="after 000001"):
+        log.append({"n": 3}, expected=1)
+    assert log.latest_number() == 2
+
+
+def test_strangers_in_the_log_folder_are_passed_over(store: Store) -> None:
+    log = NumberedLog(store, "log")
+    log.append({"n": 1})
+    store.put("log/readme.txt", b"")
+    store.put("log/x.json", b"{}")
+    assert [number for number, _ in log.entries()] == [1]
+    assert log.append({"n": 2}) == 2
+
+
+def test_a_wrong_address_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="ftp"):
+        open_store("ftp://host/x")
+    with pytest.raises(SettingsError, match="must not carry a key"):
+        open_store("s3://user:secret@bucket/x")
+    assert open_store(f"file://{tmp_path}/a%20b").folder == tmp_path / "a b"
