@@ -1,0 +1,239 @@
+"""Make the reader that comes with Nhãn from a training run, with all its numbers.
+
+    python recipes/bundle.py RUN_FOLDER [--dev FOLDER]… [--lines N] [--name vi-line]
+
+RUN_FOLDER is what `nhan train --config recipes/vi-line.toml --out RUN_FOLDER` writes; its
+`best.safetensors` is taken as it stands, so a run that goes on is not disturbed. Needs the fonts
+of `recipes/fonts.sh` (NHAN_FONTS). Rewrites `src/nhan/models/bundled/` and the numbers in
+`docs/reader.md`; may be run again for every better checkpoint, and numbers the versions.
+
+Nothing is fitted on the folders given with `--dev`: they are only scored. Confidence is fitted on
+made lines of other seeds than the training's, int8 is judged on others again, and the scores for
+unseen fonts come from families that the training never drew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bundle_page as page
+from bundle_scores import (
+    SEED,
+    Read,
+    Sample,
+    calibration_of,
+    difference,
+    folder,
+    made,
+    read,
+    row,
+    rows,
+    speed,
+    unseen_fonts,
+)
+
+from nhan.errors import SettingsError
+from nhan.evaluation.calibrate import choose
+from nhan.models.package import CARD_FILE, SPEC_FILE, write_package
+from nhan.models.predictor import Predictor
+from nhan.synth import Recipe, load_recipe
+from nhan.tasks.learner import Learner
+from nhan.training.checkpoint import Checkpoint, load_checkpoint, to_bytes
+from nhan.training.export import export_onnx
+from nhan.training.halve import to_half_storage
+from nhan.training.produce import METRICS, MODEL, MODEL_INT8, WEIGHTS, learner_of
+from nhan.training.quantise import to_int8
+from nhan.training.streamed import InMemory
+from nhan.training.watch import BEST, CURVE
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "src" / "nhan" / "models" / "bundled"
+# Where these differ in nothing else, int8 answers: it may cost so much CER, absolute, at the upper
+# end of the 95 % interval, and must save so much of the time.
+INT8_MARGIN = 0.003
+INT8_SAVES = 0.1
+# How answers are found, the same for every version; measured in docs/reader.md.
+READING: dict[str, Any] = {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.add_argument("--dev", type=Path, action="append", default=[], help="only scored")
+    parser.add_argument("--lines", type=int, default=400, help="per recipe of unseen fonts")
+    parser.add_argument("--name", default="vi-line")
+    parser.add_argument("--target", type=Path, default=TARGET)
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
+    given = parser.parse_args()
+    bundle(
+        given.run,
+        target=given.target,
+        docs=given.docs,
+        name=given.name,
+        dev=given.dev,
+        lines=given.lines,
+    )
+
+
+def bundle(
+    run: Path, *, target: Path, docs: Path, name: str, dev: Sequence[Path], lines: int
+) -> None:
+    """Export, choose between float and int8, calibrate, score, write."""
+    best = load_checkpoint(run / BEST)
+    learner = learner_of(best)
+    recipe = training_recipe(best)
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:5.0f} s  {text}", flush=True)
+
+    say(f"weights after {best.facts['seen']:,} lines; making lines to judge on")
+    judged = made(recipe, lines, seed=SEED + 100)
+    seen = made(recipe, 128, seed=SEED + 200)
+    float32, agreement = export_onnx(learner, _prepared(learner, judged[:64]))
+    say(f"exported; scores differ by up to {agreement.max_difference:.1g}")
+    spec: dict[str, Any] = {
+        "task": best.facts["task"],
+        "serve": MODEL,
+        "dataset": "",
+        "run": run.name,
+        "prepare": learner.preparation(),
+        "outputs": learner.outputs(),
+        "calibration": {"method": "none"},
+        **READING,
+    }
+    files = {MODEL: to_half_storage(float32)}
+    small = to_half_storage(to_int8(learner, float32, _prepared(learner, seen)))
+    standing = open_predictor(files, spec)
+    candidate = open_predictor({MODEL_INT8: small}, {**spec, "serve": MODEL_INT8})
+    int8 = compare_int8(standing, candidate, judged)
+    say(int8["words"])
+    if int8["kept"]:
+        files, standing = {MODEL_INT8: small}, candidate
+        spec["serve"] = MODEL_INT8
+
+    say("fitting confidence")
+    fitted = read(standing, calibration_lines(recipe, 4 * lines))
+    spec["calibration"] = choose(
+        [one.confidence for one in fitted], [one.right for one in fitted]
+    ).to_dict()
+    reader = open_predictor(files, spec)
+
+    say("reading lines in unseen fonts")
+    tests = {"unseen fonts": read(reader, unseen_fonts(lines))}
+    pictures = judged
+    for path in dev:
+        pictures = folder(path)
+        tests[f"dev: {path.name}"] = read(reader, pictures)
+    facts = {key: best.facts[key] for key in ("task", "options", "vocabulary", "config")}
+    files[WEIGHTS] = to_bytes(Checkpoint(best.best_weights, facts), half=True)
+    numbers = {
+        "run": run.name,
+        "seen": best.facts["seen"],
+        "seconds": _seconds(run, best.facts["seen"]),
+        "parameters": sum(part.numel() for part in learner.network.parameters()),
+        "export": agreement.to_dict(),
+        "int8": int8,
+        "calibrated_on": len(fitted),
+        "speed": speed(reader, pictures),
+        "bytes": {file: len(data) for file, data in files.items()},
+        "tests": {title: table(reads) for title, reads in tests.items()},
+    }
+    files[METRICS] = json.dumps(numbers, ensure_ascii=False, indent=1).encode()
+    files[page.SOURCES] = page.sources(recipe).encode()
+    spec["about"] = page.about(best.facts, numbers)
+    version = _next_version(target)
+    for old in target.glob("*.*"):
+        if old.suffix != ".py":
+            old.unlink()
+    package = write_package(target, files, spec, name=name, version=version)
+    (target / CARD_FILE).write_text(page.card(package.spec.to_dict(), numbers), encoding="utf-8")
+    page.update(docs, package.spec.to_dict(), numbers)
+    say(f"{package.ref}: {sum(numbers['bytes'].values()) / 1e6:.1f} MB in {target}")
+    print(page.score_table(numbers))
+
+
+def training_recipe(best: Checkpoint) -> Recipe:
+    """What the run's lines were made with, its curriculum left behind.
+
+    Raises:
+        SettingsError: the run was not trained on made lines.
+    """
+    data = best.facts["config"]["data"]
+    if data["made"] != "lines":
+        raise SettingsError("the run did not learn made lines", hint="see recipes/vi-line.toml")
+    options = {k: v for k, v in data["made_options"].items() if not k.startswith("easy")}
+    return load_recipe(options.pop("recipe", "default")).with_(**options)
+
+
+def calibration_lines(recipe: Recipe, count: int) -> list[Sample]:
+    """Lines to fit confidence on: the training's kinds, from easier to harder than usual.
+
+    Real pictures are harder than made ones, and a fit on those alone promises too much.
+    """
+    harder = recipe.with_(difficulty=1.0)
+    half = count // 2
+    return made(recipe, half, seed=SEED + 300) + made(harder, count - half, seed=SEED + 301)
+
+
+def compare_int8(float32: Predictor, int8: Predictor, judged: Sequence[Sample]) -> dict[str, Any]:
+    """Whether int8 answers: what it costs, with an interval, and what it saves."""
+    before, after = read(float32, judged), read(int8, judged)
+    cost = difference(after, before)
+    slow, fast = speed(float32, judged), speed(int8, judged)
+    saved = 1 - fast["cpu_ms"] / slow["cpu_ms"]
+    kept = cost.high <= INT8_MARGIN and saved >= INT8_SAVES
+    words = (
+        f"Convolutions and products in int8 change the CER by {100 * cost.value:+.2f} points "
+        f"({100 * cost.low:+.2f} to {100 * cost.high:+.2f}; allowed {100 * INT8_MARGIN:+.2f}) on "
+        f"{len(judged)} made lines and take {saved:.0%} off the time: "
+        + ("int8 answers." if kept else "float32 answers.")
+    )
+    return {"kept": kept, "cer": [cost.value, cost.low, cost.high], "saved": saved, "words": words}
+
+
+def open_predictor(files: Mapping[str, bytes], spec: Mapping[str, Any]) -> Predictor:
+    """A predictor of files that are not yet a package."""
+    with tempfile.TemporaryDirectory() as temporary:
+        return Predictor.load(write_package(temporary, files, spec, name="unfinished"))
+
+
+def table(reads: Sequence[Read]) -> dict[str, Any]:
+    """Scores by kind, all together, and how far confidence can be trusted."""
+    kinds = rows(reads)
+    if len(kinds) > 1:
+        print_only = [each for each in reads if each.kind != "handwriting"]
+        kinds += [row("all but handwriting", print_only), row("all", reads)]
+    return {
+        "rows": [each.to_dict() for each in kinds],
+        "calibration": calibration_of(reads).model_dump(),
+    }
+
+
+def _prepared(learner: Learner, samples: Sequence[Sample]) -> InMemory:
+    pictures = [(sample.picture, sample.truth) for sample in samples]
+    return InMemory(
+        [(learner.preparer(rgb), truth) for rgb, truth in pictures if not isinstance(rgb, bytes)]
+    )
+
+
+def _seconds(run: Path, seen: int) -> float:
+    """Time the run had spent when its best weights were written."""
+    lines = (run / CURVE).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    return max((float(each["seconds"]) for each in rows if each["seen"] <= seen), default=0.0)
+
+
+def _next_version(target: Path) -> int:
+    spec = target / SPEC_FILE
+    return 1 + json.loads(spec.read_text("utf-8"))["version"] if spec.exists() else 1
+
+
+if __name__ == "__main__":
+    main()
