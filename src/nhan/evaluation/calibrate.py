@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from nhan.datasets.read import DatasetVersion
-from nhan.evaluation.evaluate import measure
+from nhan.evaluation.evaluate import check_task, read_rows
 from nhan.evaluation.reliability import reliability
 from nhan.images import PictureLimits
 from nhan.models.package import write_package
+from nhan.models.predictor import Predictor
+from nhan.tasks import get_task
 from nhan.tasks.calibration import Calibration, fit_isotonic, fit_temperature
 
 _FOLDS = 5
@@ -47,7 +49,8 @@ def calibrate(
         limits: what a picture may cost.
 
     Returns:
-        `{"method": "none"}` for fewer than 50 samples.
+        The task's own calibration where it has one (`Task.calibration`); else the map of the
+        confidence that fits best, `{"method": "none"}` for fewer than 50 samples.
 
     Raises:
         UserError: model and dataset are of different tasks.
@@ -55,8 +58,19 @@ def calibrate(
     with tempfile.TemporaryDirectory() as folder:
         raw = {**spec, "calibration": {"method": "none"}}
         package = write_package(folder, files, raw, name="uncalibrated")
-        results = measure(package, dataset, split, limits=limits).results
-    return choose([r.confidence for r in results], [r.right for r in results]).to_dict()
+        check_task(package, dataset)
+        predictor = Predictor.load(package, limits=limits)
+        said = list(read_rows(predictor, dataset.rows(split)))
+    task = get_task(dataset.task)
+    truths, answers = [row.label for row, _, _ in said], [answer for _, answer, _ in said]
+    own = task.calibration(truths, answers)
+    if own is not None:
+        return own
+    right = [
+        task.rate(truth, answer.value).errors == 0
+        for truth, answer in zip(truths, answers, strict=True)
+    ]
+    return choose([answer.confidence for answer in answers], right).to_dict()
 
 
 def choose(scores: Sequence[float], right: Sequence[bool]) -> Calibration:

@@ -126,14 +126,13 @@ def measure(
         UserError: model and dataset are of different tasks.
         BadPackage: the version cannot be loaded.
     """
-    if dataset.task != package.spec.task:
-        raise UserError(
-            f"{package.ref} is of task {package.spec.task}, {dataset.ref} of {dataset.task}",
-            hint="choose a dataset of the model's task",
-        )
+    check_task(package, dataset)
     task = get_task(package.spec.task)
     predictor = Predictor.load(package, limits=limits)
-    results = _read_all(predictor, task, dataset.rows(split), advance)
+    results = [
+        _result(task, row, answer, problem)
+        for row, answer, problem in read_rows(predictor, dataset.rows(split), advance)
+    ]
     results.sort(key=lambda result: result.sha256)
     truths = [result.truth for result in results]
     answers = [result.answer for result in results]
@@ -170,32 +169,49 @@ def measure(
     )
 
 
-def _read_all(
-    predictor: Predictor, task: Task, rows: Iterator[Row], advance: Advance | None
-) -> list[Result]:
-    """Every row's result. Each picture still runs alone, so its neighbours change nothing."""
+def check_task(package: Package, dataset: DatasetVersion) -> None:
+    """Refuse a model and a dataset that are of different tasks.
 
-    def read(row: Row) -> Result:
-        answer, problem = _answer(predictor, row)
-        rate = task.rate(row.label, answer.value)
-        return Result(
-            sha256=row.sha256,
-            truth=row.label,
-            answer=answer.value,
-            confidence=answer.confidence,
-            errors=rate.errors,
-            weight=rate.weight,
-            slices={"source": row.source or "unknown", **task.slices(row.label)},
-            problem=problem,
+    Raises:
+        UserError: they are.
+    """
+    if dataset.task != package.spec.task:
+        raise UserError(
+            f"{package.ref} is of task {package.spec.task}, {dataset.ref} of {dataset.task}",
+            hint="choose a dataset of the model's task",
         )
 
-    results: list[Result] = []
+
+def read_rows(
+    predictor: Predictor, rows: Iterator[Row], advance: Advance | None = None
+) -> Iterator[tuple[Row, Answer, str]]:
+    """Every row with its answer and, where its picture could not be read, why; in order.
+
+    Each picture still runs alone, so its neighbours change nothing.
+    """
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         while batch := list(islice(rows, _BATCH)):
-            results += pool.map(read, batch)
+            said = pool.map(lambda row: _answer(predictor, row), batch)
+            for row, (answer, problem) in zip(batch, said, strict=True):
+                yield row, answer, problem
             if advance:
                 advance(len(batch))
-    return results
+
+
+def _result(task: Task, row: Row, answer: Answer, problem: str) -> Result:
+    rate = task.rate(row.label, answer.value)
+    rates = task.rates(row.label, answer) if not problem else {}
+    return Result(
+        sha256=row.sha256,
+        truth=row.label,
+        answer=answer.value,
+        confidence=answer.confidence,
+        errors=rate.errors,
+        weight=rate.weight,
+        rates={name: (more.errors, more.weight) for name, more in rates.items()},
+        slices={"source": row.source or "unknown", **task.slices(row.label)},
+        problem=problem,
+    )
 
 
 def _answer(predictor: Predictor, row: Row) -> tuple[Answer, str]:
@@ -206,7 +222,7 @@ def _answer(predictor: Predictor, row: Row) -> tuple[Answer, str]:
 
 
 def _metrics(task: Task, results: Sequence[Result]) -> dict[str, Score]:
-    """All metrics; the primary one by bootstrap and first, the others by jackknife."""
+    """All metrics; rates by bootstrap, the primary one first, the others by jackknife."""
 
     def score(chosen: NDArray[np.intp]) -> dict[str, float]:
         picked = [results[index] for index in chosen]
@@ -216,7 +232,18 @@ def _metrics(task: Task, results: Sequence[Result]) -> dict[str, Score]:
     intervals.pop(task.primary, None)
     primary = _primary(results)
     others = {name: _score(interval, len(results)) for name, interval in intervals.items()}
-    return {task.primary: primary, **others}
+    return {task.primary: primary, **_rates(results), **others}
+
+
+def _rates(results: Sequence[Result]) -> dict[str, Score]:
+    names = dict.fromkeys(name for result in results for name in result.rates)
+    scores = {}
+    for name in names:
+        # What could not be read is wrong by every rate.
+        pairs = [result.rates.get(name, (1.0, 1.0)) for result in results]
+        errors, weights = zip(*pairs, strict=True)
+        scores[name] = _score(bootstrap(errors, weights), len(results))
+    return scores
 
 
 def _slices(results: Sequence[Result]) -> dict[str, dict[str, Score]]:

@@ -150,7 +150,8 @@ def jackknife(
     parts = [score(np.flatnonzero(group_of != group)) for group in range(groups)]
     intervals = {}
     for name, value in whole.items():
-        left_out = np.array([part[name] for part in parts])
+        # A figure of a class that a part lacks says nothing there, so it moves nothing.
+        left_out = np.array([part.get(name, value) for part in parts])
         spread = float(((left_out - left_out.mean()) ** 2).sum())
         if spread == 0:
             intervals[name] = _unanimous(value, samples)

@@ -34,6 +34,7 @@ class Result(BaseModel):
     Attributes:
         sha256: the picture.
         errors, weight: its share of the primary metric.
+        rates: its share, errors and weight, of further rates (`Task.rates`).
         slices: the slice it falls in, by dimension; `source` is one.
         problem: why it could not be read; it then counts with the empty answer.
     """
@@ -44,6 +45,7 @@ class Result(BaseModel):
     confidence: float
     errors: float
     weight: float
+    rates: dict[str, tuple[float, float]] = {}
     slices: dict[str, str]
     problem: str = ""
 

@@ -144,6 +144,23 @@ class Task(ABC):
         """
         return {}
 
+    def calibration(
+        self,
+        truths: Sequence[str],  # noqa: ARG002
+        answers: Sequence[Answer],  # noqa: ARG002
+    ) -> dict[str, Any] | None:
+        """Fit `nhan.json`'s `calibration` on answers of an uncalibrated model.
+
+        None, as by default, leaves it to whoever asks to choose a map of the confidence
+        (`nhan.tasks.calibration`), which a reader must then apply. A task whose answers carry
+        more than one score may do better.
+
+        Args:
+            truths: labels of samples that were not learned from.
+            answers: in the same order.
+        """
+        return None
+
     @abstractmethod
     def slices(self, truth: str) -> dict[str, str]:
         """The slices a sample falls in by its label, e.g. `{"length": "11-20"}`."""

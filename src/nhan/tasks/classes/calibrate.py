@@ -21,6 +21,8 @@ _COLDEST, _HOTTEST = 0.05, 20.0
 # How strongly the logarithm of the temperature is held to 0, in samples: where every answer is
 # right, the likelihood alone would ask for a temperature of zero.
 _PULL = 2.0
+# A probability that was rounded to nothing is at most this.
+_LEAST = 1e-30
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -64,6 +66,47 @@ class Temperature:
         powers = np.exp(scaled)
         result: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
         return result
+
+
+def calibrate_answers(
+    truths: Sequence[str], answers: Sequence[Mapping[str, float]]
+) -> dict[str, Any]:
+    """`nhan.json`'s `calibration` from uncalibrated answers.
+
+    Logarithms of probabilities are logits but for a constant that softmax forgets. Beside the
+    temperature stand the expected calibration errors before and after, on the same answers, for
+    the model's card.
+
+    Args:
+        truths: the right classes.
+        answers: each answer's classes with their probabilities; those that lack the truth (a
+            picture that could not be read, a class the model has not) are left out.
+    """
+    pairs = [
+        (truth, labels) for truth, labels in zip(truths, answers, strict=True) if truth in labels
+    ]
+    if not pairs:
+        return {"method": "none"}
+    classes = sorted(pairs[0][1])
+    scores = np.array([[labels[name] for name in classes] for _, labels in pairs])
+    logits = np.log(np.maximum(scores, _LEAST))
+    targets = np.array([classes.index(truth) for truth, _ in pairs])
+    fitted = fit_temperature(logits, targets)
+    return {
+        "method": "temperature",
+        "temperature": fitted.value,
+        "ece_before": _calibration_error(Temperature().probabilities(logits), targets),
+        "ece_after": _calibration_error(fitted.probabilities(logits), targets),
+        "samples": len(pairs),
+    }
+
+
+def _calibration_error(probabilities: NDArray[np.float64], targets: NDArray[np.intp]) -> float:
+    """Expected calibration error of the best answers in ten bins; see Guo et al. 2017."""
+    best = probabilities.max(axis=1)
+    gaps = (probabilities.argmax(axis=1) == targets) - best
+    bins = np.minimum((best * 10).astype(int), 9)
+    return float(sum(abs(gaps[bins == number].sum()) for number in range(10)) / len(targets))
 
 
 def fit_temperature(

@@ -12,7 +12,7 @@ from nhan.tasks.base import RGB, Answer, Feed, Outputs
 from nhan.tasks.classes.calibrate import Temperature
 from nhan.tasks.classes.prepare import Preparation
 
-# Digits after the point of a score; more are noise, and pad every reply of a thousand classes.
+# Significant digits of a score; more are noise, and pad every reply of a thousand classes.
 _DIGITS = 6
 
 
@@ -62,6 +62,6 @@ class ClassReader:
         probabilities = self.temperature.probabilities(outputs[0][0][0])
         # Stable, so that equal scores always come in the same order.
         order = np.argsort(-probabilities, kind="stable")
-        labels = {self.classes[i]: round(float(probabilities[i]), _DIGITS) for i in order}
+        labels = {self.classes[i]: float(f"{probabilities[i]:.{_DIGITS}g}") for i in order}
         best = self.classes[int(order[0])]
         return Answer(best, float(probabilities[order[0]]), {"label": best, "labels": labels})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nhan.errors import MissingExtra
 from nhan.tasks.base import Answer, Confusion, Finding, Rate, Task
 from nhan.tasks.classes import metrics
+from nhan.tasks.classes.calibrate import calibrate_answers
 from nhan.tasks.classes.check import check_counts, check_label
 from nhan.tasks.classes.names import class_order, normalise_class
 from nhan.tasks.classes.reader import ClassReader
@@ -55,6 +56,10 @@ class ClassesTask(Task):
         """Top-k errors, which need all scores and not the best class alone."""
         found = metrics.ranks(truth, answer.details.get("labels", {}))
         return {name: Rate(value, 1.0) for name, value in found.items()}
+
+    def calibration(self, truths: Sequence[str], answers: Sequence[Answer]) -> dict[str, Any]:
+        """One temperature for all scores, fitted on how likely the truths were."""
+        return calibrate_answers(truths, [answer.details.get("labels", {}) for answer in answers])
 
     def slices(self, truth: str) -> dict[str, str]:
         """By class: the error rate of a slice is 1 - the class's recall."""
