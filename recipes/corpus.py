@@ -69,15 +69,18 @@ def fetch(package: str, work: Path) -> tuple[Path, str]:
     """Download and unpack one package; return its folder and version."""
     folder = work / package
     if not folder.is_dir():
-        subprocess.run(["apt-get", "download", "-qq", package], cwd=work, check=True)
+        _run("apt-get", "download", "-qq", package, cwd=work)
         archive = next(work.glob(f"{package}_*.deb"))
-        subprocess.run(["dpkg-deb", "-x", archive, folder], check=True)
-        version = subprocess.run(
-            ["dpkg-deb", "-f", archive, "Version"], check=True, capture_output=True, text=True
-        )
-        (folder / "VERSION").write_text(version.stdout.strip())
+        _run("dpkg-deb", "-x", str(archive), str(folder), cwd=work)
+        (folder / "VERSION").write_text(_run("dpkg-deb", "-f", str(archive), "Version", cwd=work))
         archive.unlink()
     return folder, (folder / "VERSION").read_text()
+
+
+def _run(*command: str, cwd: Path) -> str:
+    # The commands are those above, with names from SOURCES.
+    done = subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    return done.stdout.strip()
 
 
 def messages(path: Path) -> Iterator[str]:
@@ -155,8 +158,9 @@ def main(work: Path, out: Path) -> None:
         "`sentences.txt.xz` holds single sentences of the Vietnamese translations in these Debian",
         "packages; they stay under the licences of their packages, whose authors are named in",
         "`/usr/share/doc/PACKAGE/copyright`. `syllables.txt.xz` is the word list of the spelling",
-        "dictionary. `names.txt` and `phrases.txt` were written for this project, except the verses",
-        "of Nguyễn Du (1766-1820), which are in the public domain. Made by `recipes/corpus.py`.",
+        "dictionary. `names.txt` and `phrases.txt` were written for this project, except the",
+        "verses of Nguyễn Du (1766-1820) and the folk sayings, which are in the public domain. Made",
+        "by `recipes/corpus.py`.",
         "",
         "| package | version | licence | sentences | characters |",
         "|---|---|---|---|---|",
@@ -171,7 +175,7 @@ def main(work: Path, out: Path) -> None:
                     count += 1
                     taken += len(row)
         notice.append(f"| {package} | {version} | {licence} | {count} | {taken} |")
-        print(notice[-1])
+        print(notice[-1])  # noqa: T201
     folder, version = fetch(SYLLABLES[0], work)
     words = (folder / "usr/share/hunspell/vi_VN.dic").read_text("utf-8").split()[1:]
     words = sorted({unicodedata.normalize("NFC", w) for w in words if set(w) <= _CHARSET})

@@ -5,7 +5,8 @@
 #
 # Needs apt-get, dpkg-deb, npm and a Python with the `train` extra ($PYTHON, default python3).
 # Leaves FOLDER/vi (files that write all of Vietnamese), FOLDER/latin (Latin-only handwriting) and
-# FOLDER/fonts-licences.tsv (file, family, style, package, version, licence), and prints the table.
+# FOLDER/fonts-licences.tsv (file, family, style, package, version, licence). Prints the licences by
+# family; recipes/fonts-licences.tsv is what it printed for the bundled reader.
 # Then: export NHAN_FONTS=FOLDER
 set -eu
 out=${1:?usage: recipes/fonts.sh FOLDER}

@@ -140,7 +140,7 @@ def moire(image: Field, dice: Dice, amount: float) -> Field:
     angle, period = dice.uniform(0, np.pi), dice.uniform(2.1, 9.0)
     xs = np.arange(width, dtype=np.float32) * np.float32(np.cos(angle) * 2 * np.pi / period)
     ys = np.arange(height, dtype=np.float32) * np.float32(np.sin(angle) * 2 * np.pi / period)
-    image *= triple(np.float32(1.0) + np.float32(0.22 * amount) * np.sin(ys[:, None] + xs))
+    image *= triple(np.float32(1.0) + np.float32(0.16 * amount) * np.sin(ys[:, None] + xs))
     return image
 
 

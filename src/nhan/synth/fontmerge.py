@@ -27,6 +27,12 @@ _SUBSETS = ("latin", "latin-ext", "vietnamese")
 # Substitution and positioning rules of separate subsets seldom merge; letters do not need them.
 _LAYOUT_TABLES = ["GSUB", "GPOS", "GDEF", "kern", "BASE", "STAT", "DSIG", "vhea", "vmtx"]
 _LATIN = set(map(chr, range(33, 127)))
+# Copyright files older than the machine-readable form say it in a sentence.
+_PHRASES = {
+    "GUST Font License": "GUST-Font-License",
+    "SIL Open Font License": "OFL-1.1",
+    "GNU General Public License": "GPL-2+",
+}
 _COLUMNS = "file\tfamily\tstyle\tpackage\tversion\tlicence"
 
 
@@ -73,6 +79,8 @@ def from_npm(package: Path, out: Path) -> Iterator[str]:
                 continue
             names = [f"{identity}-{s}-{weight}-{style}.woff" for s in _SUBSETS]
             files = [package / "files" / n for n in names if (package / "files" / n).is_file()]
+            if not files:
+                continue  # not every weight has an italic
             target = out / ("vi" if vietnamese else "latin") / f"{identity}-{weight}-{style}.ttf"
             try:
                 if not target.is_file():
@@ -90,7 +98,8 @@ def from_debian(package: Path, out: Path) -> Iterator[str]:
     papers = list(package.glob("usr/share/doc/*/copyright"))
     text = papers[0].read_text("utf-8", "replace") if papers else ""
     licences = dict.fromkeys(re.findall(r"(?m)^License: *(\S.*)$", text))
-    licence = ", ".join(licences) or "see its copyright file"
+    spoken = [name for phrase, name in _PHRASES.items() if phrase in text]
+    licence = ", ".join(licences) or ", ".join(spoken) or "see its copyright file"
     version = (package / "VERSION").read_text().strip()
     for file in sorted(package.rglob("*")):
         if file.suffix.lower() not in (".ttf", ".otf") or file.is_symlink():
@@ -104,14 +113,18 @@ def from_debian(package: Path, out: Path) -> Iterator[str]:
             target = out / "latin" / file.name
         else:
             continue
-        shutil.copyfile(file, target)
+        if not target.is_file():
+            shutil.copyfile(file, target)
         family, style = name_of(file)
         row = (target.relative_to(out), family, style, package.name, version, licence)
         yield "\t".join(map(str, row))
 
 
 def main(out: Path) -> None:
-    """Fill `out/vi` and `out/latin` from `out/packages`; print and keep the licence table."""
+    """Fill `out/vi` and `out/latin` from `out/packages`; keep the licence of each file.
+
+    Prints the same table by family: family, package, version, licence.
+    """
     for name in ("vi", "latin"):
         (out / name).mkdir(parents=True, exist_ok=True)
     rows = [_COLUMNS]
@@ -119,9 +132,9 @@ def main(out: Path) -> None:
         rows += from_debian(package, out)
     for package in sorted((out / "packages/npm").iterdir()):
         rows += from_npm(package, out)
-    table = "\n".join(rows) + "\n"
-    (out / "fonts-licences.tsv").write_text(table, "utf-8")
-    print(table, end="")  # noqa: T201
+    (out / "fonts-licences.tsv").write_text("\n".join(rows) + "\n", "utf-8")
+    families = ["\t".join(row.split("\t")[i] for i in (1, 3, 4, 5)) for row in rows]
+    print("\n".join([families[0], *sorted(set(families[1:]))]))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -40,9 +40,8 @@ class Line:
 
 
 @lru_cache(maxsize=8)
-def _cast(recipe: Recipe) -> Cast:
-    faces = fonts.find(recipe.fonts)
-    return Cast(fonts.select(faces, only=recipe.fonts_only, without=recipe.fonts_without))
+def _cast(folder: str, only: tuple[str, ...], without: tuple[str, ...]) -> Cast:
+    return Cast(fonts.select(fonts.find(folder), only=only, without=without))
 
 
 def line(seed: int, index: int, *, recipe: Recipe = DEFAULT) -> Line:
@@ -57,7 +56,7 @@ def line(seed: int, index: int, *, recipe: Recipe = DEFAULT) -> Line:
         UserError: no usable font, or the recipe leaves none.
     """
     dice = Dice.of(seed, index)
-    cast = _cast(recipe)
+    cast = _cast(recipe.fonts, recipe.fonts_only, recipe.fonts_without)
     kind = dice.weighted(recipe.kinds)
     text = generators.text_of(dice, kind, recipe.texts, recipe.max_chars)
     image, written, font = looks.draw(dice, kind, text, cast, recipe)
