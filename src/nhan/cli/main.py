@@ -145,6 +145,8 @@ def _dispatch(call: _Call) -> int:
 
 def _invoke(app: typer.Typer, words: list[str], program: str) -> int:
     outcome = app(words, prog_name=program, standalone_mode=False)
+    if outcome == INTERRUPTED:  # Typer swallows the interrupt; the user should hear what to do
+        raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else 0
 
 

@@ -1,0 +1,108 @@
+"""Kill -9 in the middle of an import: nothing half-done, and a second call finishes."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nhan.catalog.samples import read_rows
+from nhan.images import content_hash
+from nhan.samples.importer import import_samples
+from nhan.workspace import Workspace
+
+_COUNT = 3000
+
+
+@pytest.fixture
+def many(tmp_path: Path, picture: Callable[[int], bytes]) -> Path:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(_COUNT):
+        (source / f"{number}.png").write_bytes(picture(number))
+    labels = {f"{number}.png": f"dòng {number}" for number in range(_COUNT)}
+    (source / "labels.json").write_text(json.dumps(labels), "utf-8")
+    return source
+
+
+def start(workspace: Workspace, source: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "nhan", "import", str(source)]
+    return subprocess.Popen(
+        [*command, "--workspace", str(workspace.root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def assert_whole(workspace: Workspace) -> int:
+    """Every row has its picture, whole, and its label."""
+    rows = list(read_rows(workspace.catalog, "text"))
+    for row in rows:
+        assert content_hash(workspace.store.read(row.path)) == row.sha256
+        assert row.label == f"dòng {row.name.removesuffix('.png')}"
+    return len(rows)
+
+
+def kill_once(workspace: Workspace, source: Path, wait: Callable[[], None]) -> int:
+    process = start(workspace, source)
+    try:
+        wait()
+    finally:
+        process.kill()
+    assert process.wait() in (-signal.SIGKILL, 0)
+    process.communicate()
+    return assert_whole(workspace)
+
+
+def test_a_killed_import_is_finished_by_the_next(workspace: Workspace, many: Path) -> None:
+    objects = workspace.root / "objects"
+
+    def until_it_works() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if len(list(objects.rglob("*.png"))) > 700:
+                return
+            time.sleep(0.02)
+        pytest.fail("the import never began")
+
+    done = kill_once(workspace, many, until_it_works)
+    assert 0 < done < _COUNT
+    report = import_samples(workspace, many)
+    assert (report.added.total(), report.known) == (_COUNT - done, done)
+    assert assert_whole(workspace) == _COUNT
+    pictures = [path for path in objects.rglob("*") if path.is_file()]
+    named = {path.name for path in pictures if path.suffix == ".png"}
+    assert len(named) == _COUNT
+
+
+def test_an_interrupt_stops_it_cleanly(workspace: Workspace, many: Path) -> None:
+    process = start(workspace, many)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((workspace.root / "objects").rglob("*.png")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert b"run the same command again" in errors
+    assert assert_whole(workspace) < _COUNT
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(workspace: Workspace, many: Path) -> None:
+    seed = random.randrange(10**6)
+    chance = random.Random(seed)
+    done = 0
+    for _ in range(12):
+        now = kill_once(workspace, many, lambda: time.sleep(chance.uniform(0.3, 3)))
+        assert now >= done, f"seed {seed}"
+        done = now
+    import_samples(workspace, many)
+    assert assert_whole(workspace) == _COUNT
