@@ -3,20 +3,21 @@
 Imports no torch. Every picture runs alone, at its own width, so an answer never depends on its
 neighbours. The parts are separate for whoever schedules them otherwise: `load_reader` gives the
 task's preparation and decoding (stateless), `open_session` one ONNX Runtime session, and `run` the
-passes of one picture; `Predictor` is the three together.
+passes of one look at a picture; `Predictor` is the three together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import onnxruntime as ort
 
 from nhan.images import RGB, PictureLimits, decode
 from nhan.models.package import BadPackage, Package
 from nhan.tasks import get_task
-from nhan.tasks.base import Answer, Feed, Outputs, Reader
+from nhan.tasks.base import Answer, Feed, Outputs, Reader, look
 
 _WARNINGS_OFF = 3  # ONNX Runtime's severity "error"; it warns of harmless shape merges
 
@@ -102,7 +103,7 @@ class Predictor:
             BadPicture: the bytes are no picture we read, or one over the limits.
         """
         rgb = decode(picture, self.limits) if isinstance(picture, bytes) else picture
-        return self.reader.answer(run(self.session, self.reader.inputs(rgb)))
+        return self.reader.answer(*look(self.reader, rgb, partial(run, self.session)))
 
     def predict_many(self, pictures: Iterable[bytes | RGB]) -> Iterator[Answer]:
         """Answer for pictures one after the other, in order, as they are asked for.

@@ -7,9 +7,9 @@ which one it has. A new task is one folder here and one row in `nhan.tasks.TASKS
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,40 @@ class Reader(Protocol):
 
     def answer(self, outputs: Sequence[Outputs]) -> Answer:
         """Decode the outputs of the feeds of one picture, in order."""
+
+
+@runtime_checkable
+class SecondLook(Protocol):
+    """A reader that may want to see a picture once more, another way, before it answers.
+
+    Its `answer` then takes the outputs of both looks. Whoever runs pictures calls `look`, which
+    knows the order, and never asks.
+    """
+
+    def second_look(self, rgb: RGB, outputs: Sequence[Outputs]) -> list[Feed]:
+        """Feeds of the second look, given the outputs of the first; empty if it is not needed."""
+
+    def answer(self, outputs: Sequence[Outputs], second: Sequence[Outputs] = ()) -> Answer:
+        """Decode one picture from the outputs of its first and, if there was one, second look."""
+
+
+def look(
+    reader: Reader, rgb: RGB, forward: Callable[[list[Feed]], list[Outputs]]
+) -> tuple[list[Outputs], ...]:
+    """Run every pass that a reader asks for on one picture: `reader.answer(*look(…))`.
+
+    Args:
+        reader: prepares the feeds.
+        rgb: uint8 (H, W, 3).
+        forward: runs the network on feeds, one after the other.
+
+    Returns:
+        The outputs of the first look and, where the reader wanted one, of the second.
+    """
+    outputs = forward(reader.inputs(rgb))
+    if isinstance(reader, SecondLook) and (feeds := reader.second_look(rgb, outputs)):
+        return outputs, forward(feeds)
+    return (outputs,)
 
 
 class Task(ABC):
@@ -160,6 +194,10 @@ class Task(ABC):
             answers: in the same order.
         """
         return None
+
+    def describe(self, answer: Answer) -> str:
+        """An answer for people at a terminal, perhaps in several lines; by default its value."""
+        return answer.value
 
     @abstractmethod
     def slices(self, truth: str) -> dict[str, str]:
