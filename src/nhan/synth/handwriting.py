@@ -309,7 +309,8 @@ def write(
     Returns:
         The ink at twice the size (`em` says so); the line box encloses the ink.
     """
-    strokes = _strokes(dice, hand, faces, text)
+    # A text of nothing but blanks leaves no ink; the line is then one dot.
+    strokes = _strokes(dice, hand, faces, text) or [np.zeros((1, 2), np.float32)]
     sizes = [len(s) for s in strokes]
     points = _shaken(dice, hand, np.concatenate(strokes))
     scale = em * SHARP
