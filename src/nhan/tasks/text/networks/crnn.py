@@ -64,19 +64,24 @@ class Crnn(LineNetwork):
 
     def forward(self, images: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
         columns = Columns.of(images, widths)
-        x = columns.clear(functional.relu(self.stage1(images)))
-        x, columns = functional.max_pool2d(x, 2), columns.pooled()
-        x = columns.clear(functional.relu(self.stage2(columns.clear(x))))
-        x, columns = functional.max_pool2d(x, 2), columns.pooled()
-        x = columns.clear(x)
-        for conv in self.stage3:
-            x = columns.clear(functional.relu(conv(x)))
-        x = functional.max_pool2d(x, (2, 1))
-        for conv, norm in zip(self.stage4, self.norms, strict=True):
-            x = columns.clear(functional.relu(norm(conv(x), columns)))
-        x = functional.max_pool2d(x, (2, 1))
+        # Cleared after pooling, not before: what the padding holds only reaches pooled columns
+        # that are padding themselves, or an odd last one, which pooling a picture alone drops.
+        x, columns = self._pooled(self.stage1(images), 2, columns.pooled())
+        x, columns = self._pooled(self.stage2(x), 2, columns.pooled())
+        first, second = self.stage3
+        x = functional.relu_(columns.clear_(first(x)))
+        x, columns = self._pooled(second(x), (2, 1), columns)
+        first, second = self.stage4
+        before, after = self.norms
+        x = functional.relu_(columns.clear_(before(first(x), columns)))
+        x, columns = self._pooled(after(second(x), columns), (2, 1), columns)
         columns = columns.shortened()
-        x = columns.clear(functional.relu(self.last(x)))
+        x = functional.relu_(columns.clear_(self.last(x)))
         sequence = x.mean(dim=2).transpose(1, 2)
         sequence = self.recurrent(sequence, columns)
         return log_probabilities(self.output(sequence)), columns.lengths
+
+    @staticmethod
+    def _pooled(x: Tensor, size: int | tuple[int, int], columns: Columns) -> tuple[Tensor, Columns]:
+        """ReLU and max pooling, cleared to the columns that come out."""
+        return columns.clear(functional.max_pool2d(functional.relu_(x), size)), columns
