@@ -59,7 +59,15 @@ TARGET = ROOT / "src" / "nhan" / "models" / "bundled"
 INT8_MARGIN = 0.003
 INT8_SAVES = 0.1
 # How answers are found, the same for every version; measured in docs/reader.md.
-READING: dict[str, Any] = {"second_look": {"turned_below": 0.85}}
+READING: dict[str, Any] = {
+    "decoding": {
+        "method": "beam",
+        "model": "vi-characters",
+        "model_weight": 0.25,
+        "length_bonus": 0.5,
+    },
+    "second_look": {"turned_below": 0.85},
+}
 
 
 def main() -> None:

@@ -21,15 +21,16 @@ from nhan.tasks.text.syllable import has_marks, is_syllable
 
 _NEVER = -math.inf
 
-# Classes below this probability in a frame are not tried there.
-_TRIED = math.log(1e-3)
+# Classes below this probability in a frame are not tried there. A threshold of 0.001 found the
+# same readings on 610 lines and took half as long again; 0.01 lost one in a hundred of the gain.
+_TRIED = math.log(3e-3)
 
-# A prefix this many nats (a factor of 3000) behind the best does not catch up; without the limit
+# A prefix this many nats (a factor of 400) behind the best does not catch up; without the limit
 # the search costs three times as much on ordinary lines.
-_HOPELESS = 8.0
+_HOPELESS = 6.0
 
 # A frame this surely blank changes nothing but the total.
-_SURE_BLANK = math.log(0.9995)
+_SURE_BLANK = math.log(0.999)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ class BeamSearch:
         if not len(log_probs) or plain.score >= self.sure:
             return plain
         beam = [_Prefix(context=self.model.start() if self.model else 0)]
-        beam[0].ends_blank = 0.0
+        beam[0].ends_blank = beam[0].total = 0.0
         for frame, classes in zip(log_probs, self._candidates(log_probs), strict=True):
             beam = self._advance(beam, frame, classes, characters)
         best = max(beam, key=self._final)
@@ -116,6 +117,8 @@ class BeamSearch:
     ) -> list[_Prefix]:
         blank = float(frame[BLANK])
         scores = [(index, float(frame[index])) for index in classes]
+        # What surely survives this frame; a child further behind is not worth making.
+        floor = max(prefix.total + prefix.prior for prefix in beam) + blank
         for prefix in beam:
             prefix.next_blank = prefix.total + blank
             prefix.next_char = _NEVER
@@ -129,7 +132,7 @@ class BeamSearch:
                     gained = prefix.ends_blank + score
                 else:
                     gained = prefix.total + score
-                if gained == _NEVER:
+                if gained + prefix.prior + self.length_bonus < floor - _HOPELESS:
                     continue
                 child = prefix.children.get(index)
                 if child is None:
@@ -137,6 +140,7 @@ class BeamSearch:
                 child.next_char = _add(child.next_char, gained)
                 child.peak = max(child.peak, score)
                 new[id(child)] = child
+                floor = max(floor, child.next_char + child.prior)
         ranked = sorted(new.values(), key=_Prefix.promise, reverse=True)
         least = ranked[0].promise() - _HOPELESS
         kept = [prefix for prefix in ranked[: self.width] if prefix.promise() >= least]
@@ -174,8 +178,8 @@ class BeamSearch:
 class _Prefix:
     """A text read so far, as a node of the tree of all texts under consideration.
 
-    `ends_blank` and `ends_char` are the log-probabilities of its alignments that end so; `next_…`
-    gather those of the frame at work.
+    `ends_blank` and `ends_char` are the log-probabilities of its alignments that end so, `total`
+    of both; `next_…` gather those of the frame at work.
     """
 
     last: int = BLANK
@@ -186,25 +190,24 @@ class _Prefix:
     word: str = ""
     ends_blank: float = _NEVER
     ends_char: float = _NEVER
+    total: float = _NEVER
     next_blank: float = _NEVER
     next_char: float = _NEVER
     peak: float = _NEVER
     children: dict[int, _Prefix] = field(default_factory=dict)
-
-    @property
-    def total(self) -> float:
-        return _add(self.ends_blank, self.ends_char)
 
     def promise(self) -> float:
         return _add(self.next_blank, self.next_char) + self.prior
 
     def settle(self) -> None:
         self.ends_blank, self.ends_char = self.next_blank, self.next_char
+        self.total = _add(self.ends_blank, self.ends_char)
         self.next_blank = self.next_char = _NEVER
 
     def forget(self) -> None:
         """Out of the beam; comes back with nothing if a parent spells it again."""
-        self.ends_blank = self.ends_char = self.next_blank = self.next_char = _NEVER
+        self.ends_blank = self.ends_char = self.total = _NEVER
+        self.next_blank = self.next_char = _NEVER
 
 
 def _add(one: float, other: float) -> float:
