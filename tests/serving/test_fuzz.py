@@ -1,7 +1,7 @@
 """Whatever is sent: no answer is a 5xx, and every error has its shape.
 
-A short run belongs to the default tests; `make fuzz` (FUZZ_CASES=100000) runs the long one. Each
-case follows from its number alone, so a failing one is found again with FUZZ_FIRST.
+A short run belongs to the default tests; `make fuzz` runs the long one. Each case follows from its
+number alone, so a failing one is found again with FUZZ_FIRST.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from nhan.serving.app import create_admin_app, create_app
 from nhan.serving.connection import ConnectionLimits, HttpServer
 from nhan.serving.engine.dispatch import QueueLimits
 
-CASES = int(os.environ.get("FUZZ_CASES", "600"))
+FEW = 600
+MANY = int(os.environ.get("FUZZ_CASES", "100000"))
 FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
 
 PATHS = [
@@ -212,10 +213,17 @@ def check(number: int, request: dict[str, object], response: httpx.Response) -> 
         assert error["message"], where
 
 
-@pytest.mark.parametrize("factory", [create_app, create_admin_app])
-def test_whatever_is_sent_is_answered_properly(serving, factory):
+@pytest.mark.parametrize(
+    ("factory", "cases"),
+    [
+        (create_app, FEW),
+        (create_admin_app, FEW // 10),
+        pytest.param(create_app, MANY, marks=pytest.mark.slow),
+        pytest.param(create_admin_app, MANY // 10, marks=pytest.mark.slow),
+    ],
+)
+def test_fuzz_whatever_is_sent_is_answered_properly(serving, factory, cases):
     fuzzer = Fuzzer()
-    cases = CASES if factory is create_app else CASES // 10
 
     async def scenario():
         limits = PictureLimits(max_bytes=200_000, max_pixels=1_000_000)
@@ -235,7 +243,8 @@ def test_whatever_is_sent_is_answered_properly(serving, factory):
     asyncio.run(scenario())
 
 
-def test_whatever_bytes_arrive_the_connection_ends_well(serving):
+@pytest.mark.parametrize("cases", [FEW // 4, pytest.param(MANY // 10, marks=pytest.mark.slow)])
+def test_fuzz_whatever_bytes_arrive_the_connection_ends_well(serving, cases):
     """Raw bytes: heads and bodies that were cut, doubled and disturbed."""
     good = (
         b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: image/png\r\n"
@@ -257,7 +266,7 @@ def test_whatever_bytes_arrive_the_connection_ends_well(serving):
             listening.setblocking(False)
             await server.listen(listening)
             address = listening.getsockname()
-            for number in range(FIRST, FIRST + CASES // 4):
+            for number in range(FIRST, FIRST + cases):
                 chance = random.Random(number)
                 data = bytearray(good)
                 for _ in range(chance.choice([1, 1, 2, 6])):

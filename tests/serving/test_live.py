@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import time
 
 import pytest
@@ -94,6 +96,30 @@ def test_a_broken_promotion_leaves_the_champion(serving, registry, workspace, to
     assert (answer["version"], answer["text"], ready) == ("1", "đă", 200)
     assert list(refusals) == ["toy"]
     assert refusals["toy"].reason
+
+
+def test_a_model_that_answers_its_probes_otherwise_is_refused(
+    serving, registry, workspace, toy_files, toy_spec, toy_picture
+):
+    def probes(value):
+        picture = base64.b64encode(toy_picture("đă")).decode()
+        return {"probes.json": json.dumps([{"picture": picture, "value": value}]).encode()}
+
+    publish(workspace.store, "toy", {**toy_files, **probes("wrong")}, toy_spec(), run="4")
+    publish(workspace.store, "toy", {**toy_files, **probes("đă")}, toy_spec(), run="5")
+
+    async def scenario():
+        async with serving(package=None, registry=registry) as running:
+            promote(registry, 4)
+            await running.context.live.refresh()
+            refused = running.context.live.refusals["toy"].reason
+            promote(registry, 5)
+            await running.context.live.refresh()
+            return refused, (await running.ask(toy_picture("đ"))).json()["version"]
+
+    refused, version = asyncio.run(scenario())
+    assert "probe picture 0" in refused
+    assert version == "5"
 
 
 def test_the_next_good_promotion_ends_the_alarm(serving, registry, toy_picture):

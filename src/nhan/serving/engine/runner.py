@@ -5,6 +5,7 @@ It knows neither queue nor HTTP. Process workers and thread workers both hold on
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Mapping
@@ -33,6 +34,9 @@ _NO_SPINNING = {
 # very narrow one and one that is read in several windows by readers that do so.
 _WARM_UP_SIZES = ((320, 48), (3, 40), (24, 96))
 _BRIGHTNESS_SAMPLES = 4096
+# A package may hold pictures with the answers it gave when it was made:
+# [{"picture": base64 of an encoded picture, "value": the answer}, …]
+PROBES = "probes.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Runner:
 
         Raises:
             NhanError: the package is incomplete or of a task we do not know.
-            JobFailed: ONNX Runtime cannot load it, or its answers are not numbers.
+            JobFailed: ONNX Runtime cannot load it, its answers are not numbers, or it answers its
+                own probe pictures otherwise than when it was made.
         """
         spec: dict[str, Any] = json.loads((folder / "nhan.json").read_text(encoding="utf-8"))
         reader = get_task(spec["task"]).reader(spec)
@@ -72,6 +77,7 @@ class Runner:
             raise JobFailed(f"{key} cannot be loaded: {_first_line(error)}") from error
         loaded = _Loaded(reader, narrow, wide)
         _warm_up(key, loaded)
+        _check_probes(key, loaded, folder / PROBES, self.limits)
         self._models[key] = loaded
 
     def unload(self, key: str) -> None:
@@ -156,6 +162,22 @@ def _warm_up(key: str, loaded: _Loaded) -> None:
             numbers = [part for output in outputs for part in output if part.dtype.kind == "f"]
             if any(np.isnan(part).any() for part in numbers) or not 0 <= answer.confidence <= 1:
                 raise JobFailed(f"{key} answers with numbers that are none")
+
+
+def _check_probes(key: str, loaded: _Loaded, file: Path, limits: PictureLimits) -> None:
+    if not file.exists():
+        return
+    for number, probe in enumerate(json.loads(file.read_text(encoding="utf-8"))):
+        rgb = decode(base64.b64decode(probe["picture"]), limits)
+        for session in filter(None, (loaded.narrow, loaded.wide)):
+            outputs = [_forward(session, feed) for feed in loaded.reader.inputs(rgb)]
+            value = loaded.reader.answer(outputs).value
+            if value != probe["value"]:
+                raise JobFailed(
+                    f"{key} answers {value!r} to its probe picture {number}, "
+                    f"not {probe['value']!r} as when it was made",
+                    hint="another version of onnxruntime or Pillow? make the model again here",
+                )
 
 
 def _members(details: Mapping[str, Any]) -> bytes:

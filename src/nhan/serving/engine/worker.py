@@ -14,6 +14,7 @@ from socket import socket
 from nhan.images import PictureLimits
 from nhan.serving.engine import frames
 from nhan.serving.engine.frames import Kind
+from nhan.serving.engine.memory import give_back, use_one_arena
 from nhan.serving.engine.outcome import pack_error
 from nhan.serving.engine.runner import Runner
 
@@ -25,6 +26,7 @@ def work(connection: socket, *, wide_threads: int) -> None:
         connection: a blocking stream socket to the front process.
         wide_threads: threads for a lone request; below 2 this worker never goes wide.
     """
+    use_one_arena()
     _Worker(connection, Runner(PictureLimits(), wide_threads=wide_threads)).serve()
 
 
@@ -46,6 +48,7 @@ class _Worker:
                 threading.Thread(target=self._load, args=(ticket, bytes(payload))).start()
             elif kind is Kind.UNLOAD:
                 self._runner.unload(bytes(payload).decode())
+                give_back()
             elif kind is Kind.LIMITS:
                 self._runner.limits = PictureLimits(**json.loads(bytes(payload)))
 
