@@ -11,6 +11,7 @@ from nhan.cli.console import print_json
 from nhan.errors import NotFound
 from nhan.models.predict import choose, predict_files
 from nhan.models.predictor import Predictor
+from nhan.tasks import get_task
 from nhan.workspace import Workspace
 
 
@@ -28,6 +29,7 @@ def command(
     workspace = _workspace()
     package = choose(workspace, model)
     predictor = Predictor.load(package, limits=workspace.picture_limits if workspace else None)
+    describe = get_task(package.spec.task).describe
     named = len(sources) > 1 or sources[0].is_dir()
     failed = False
     documents = []
@@ -38,7 +40,10 @@ def command(
         elif prediction.error is not None:
             typer.echo(f"error: {prediction.file}: {prediction.error.message}", err=True)
         elif prediction.answer is not None:
-            typer.echo((f"{prediction.file}\t" if named else "") + prediction.answer.value)
+            shown = describe(prediction.answer)
+            # Several lines are shown below the file's name, one beside it.
+            join = "\n" if "\n" in shown else "\t"
+            typer.echo((f"{prediction.file}{join}" if named else "") + shown)
     if as_json:
         print_json(documents)
     if failed:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 # From "hardly anything but the frequencies" to "hardly any penalty", in factors of about three.
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
-_STEPS = 200
+_STEPS = 100
 # Every so many-th sample chooses where there is no validation split.
 _HELD_OUT = 5
 
@@ -103,7 +103,7 @@ def _minimise(
     optimizer = torch.optim.LBFGS(
         head.parameters(),
         max_iter=_STEPS,
-        tolerance_grad=1e-6,
+        tolerance_grad=1e-5,
         history_size=20,
         line_search_fn="strong_wolfe",
     )

@@ -59,10 +59,10 @@ class Preparation:
                 raise SettingsError(
                     f"prepare.{name} is {values}", hint="three numbers, those of std above 0"
                 )
-        for name in (self.shrink, self.enlarge):
-            if name not in FILTERS:
+        for name, chosen in (("shrink", self.shrink), ("enlarge", self.enlarge)):
+            if chosen not in FILTERS:
                 raise SettingsError(
-                    f"prepare knows no filter {name!r}", hint=f"filters: {', '.join(FILTERS)}"
+                    f"prepare.{name} is {chosen!r}", hint=f"filters: {', '.join(FILTERS)}"
                 )
 
     @classmethod

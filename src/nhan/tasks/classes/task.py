@@ -16,6 +16,9 @@ from nhan.tasks.classes.reader import ClassReader
 if TYPE_CHECKING:
     from nhan.tasks.learner import Learner
 
+# Classes that a terminal shows; `--json` has all.
+_SHOWN = 5
+
 
 class ClassesTask(Task):
     """One class per picture."""
@@ -60,6 +63,11 @@ class ClassesTask(Task):
     def calibration(self, truths: Sequence[str], answers: Sequence[Answer]) -> dict[str, Any]:
         """One temperature for all scores, fitted on how likely the truths were."""
         return calibrate_answers(truths, [answer.details.get("labels", {}) for answer in answers])
+
+    def describe(self, answer: Answer) -> str:
+        """The best classes, high to low, each with its score before it."""
+        best = list(answer.details.get("labels", {}).items())[:_SHOWN]
+        return "\n".join(f"{score:.4f}  {name}" for name, score in best) or answer.value
 
     def slices(self, truth: str) -> dict[str, str]:
         """By class: the error rate of a slice is 1 - the class's recall."""
