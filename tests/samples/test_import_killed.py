@@ -18,7 +18,7 @@ from nhan.images import content_hash
 from nhan.samples.importer import import_samples
 from nhan.workspace import Workspace
 
-_COUNT = 3000
+_COUNT = 1500
 
 
 @pytest.fixture
@@ -80,6 +80,16 @@ def test_a_killed_import_is_finished_by_the_next(workspace: Workspace, many: Pat
     pictures = [path for path in objects.rglob("*") if path.is_file()]
     named = {path.name for path in pictures if path.suffix == ".png"}
     assert len(named) == _COUNT
+
+
+def test_two_imports_of_one_source_at_once_add_each_sample_once(
+    workspace: Workspace, many: Path
+) -> None:
+    processes = [start(workspace, many) for _ in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert assert_whole(workspace) == _COUNT
 
 
 def test_an_interrupt_stops_it_cleanly(workspace: Workspace, many: Path) -> None:

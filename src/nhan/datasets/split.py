@@ -9,8 +9,8 @@ The rule, in the order in which it decides:
 3. Among samples that belong together and ask for different splits, test wins over validation and
    validation over train; the others are held out. A locked test split so only grows.
 4. Otherwise the hash of salt and group (or of the picture, without a group) decides. At the first
-   freeze the lowest hashes fill test and then validation up to their shares; later ones fall where
-   their hash says, so that additions never move anything.
+   freeze the lowest hashes fill test and validation in turn up to their shares; later ones fall
+   where their hash says, so that additions never move anything.
 5. If a later freeze finds test or validation below half its share, the lowest hashes among the new
    groups fill it up to that.
 
@@ -187,16 +187,21 @@ def _by_hash(units: list[_Unit], settings: SplitSettings, plan: SplitPlan, *, fi
     for fraction, name, unit in scored:
         choice[name] = "train" if first else _split_at(fraction, settings)
         counts[choice[name]] += len(unit.new)
-    for split, share in (("test", settings.test), ("validation", settings.validation)):
-        wanted = _wanted(split, share if first else share / 2, total)
-        for largest in (max(1, 2 * wanted), total):
-            for _, name, unit in scored:
-                size = len(unit.new)
-                room = counts["train"] - size >= max(1, here // 2)
-                if counts[split] < wanted and choice[name] == "train" and room and size <= largest:
-                    counts["train"] -= size
-                    counts[split] += size
-                    choice[name] = split
+    wanted = {
+        split: _wanted(split, share if first else share / 2, total)
+        for split, share in (("test", settings.test), ("validation", settings.validation))
+    }
+    smallest = min(filter(None, wanted.values()), default=0)
+    for largest in (max(1, 2 * smallest), total):
+        for _, name, unit in scored:
+            size = len(unit.new)
+            split = max(wanted, key=lambda one: _lack(wanted[one], counts[one]))
+            room = counts["train"] - size >= max(1, here // 2)
+            lacking = counts[split] < wanted[split]
+            if lacking and room and size <= largest and choice[name] == "train":
+                counts["train"] -= size
+                counts[split] += size
+                choice[name] = split
     for _, name, unit in scored:
         plan.splits.update((one.key, choice[name]) for one in unit.new)
 
@@ -206,6 +211,11 @@ def _wanted(split: str, share: float, total: int) -> int:
     if not share or total < (3 if split == "test" else 2):
         return 0
     return max(1, round(total * share))
+
+
+def _lack(wanted: int, count: int) -> float:
+    """How far a split is from what it should have: 1 for an empty one, 0 or less for a full one."""
+    return 1 - count / wanted if wanted else 0.0
 
 
 def _split_at(fraction: float, settings: SplitSettings) -> str:
