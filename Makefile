@@ -26,11 +26,11 @@ $(VENV)/.serve: $(VENV)/.made pyproject.toml constraints.txt
 # Training and tests. torch first and alone: a later resolver must not swap its build.
 $(VENV)/.dev: $(VENV)/.serve
 	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]' -r requirements-dev.txt
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,classes]' -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.engines: $(VENV)/.dev
-	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,postgres]' -r requirements-engines.txt
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,classes,postgres]' -r requirements-engines.txt
 	@touch $@
 
 start: $(VENV)/.serve   ## Serve the API and the console on http://127.0.0.1:8000
@@ -40,7 +40,8 @@ test: $(VENV)/.dev      ## Run all default tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-engines: $(VENV)/.engines   ## Install and start the real engines, run the marked tests, stop them
-	$(BIN)/python tests/engines/run.py
+	tests/engines/install
+	$(BIN)/python -m pytest tests -m engine -ra
 
 check: $(VENV)/.dev     ## ruff and mypy --strict
 	$(BIN)/ruff check .
