@@ -93,6 +93,9 @@ class ServeSettings(_Table):
     model: str = Field(
         "", description="the model that /predict asks by default; empty: the only one"
     )
+    bundled: bool = Field(
+        True, description="answer as the bundled reader too, while its name has no champion"
+    )
     poll_s: float = Field(
         1.0, gt=0, description="how often the promotion log is looked at, seconds"
     )

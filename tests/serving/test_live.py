@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nhan.errors import BadRequest
 from nhan.models.package import publish
 from nhan.models.registry import Promotion, Registry
 from nhan.serving.roster import Deployment, Roster
@@ -218,3 +219,15 @@ def test_the_roster_finds_the_last_crowned(order):
         roster.crown(Deployment(name, version, "text"))
     for name in ("a", "b"):
         assert roster.find(name).version == [v for n, v in order if n == name][-1]
+
+
+def test_a_workspaces_own_model_is_meant_before_the_bundled_one():
+    roster = Roster()
+    roster.crown(Deployment("vi-line", "1", "text", bundled=True))
+    assert roster.find().name == "vi-line"
+    roster.crown(Deployment("receipts", "3", "text"))
+    assert roster.find().name == "receipts"
+    assert roster.find("vi-line").version == "1"
+    roster.crown(Deployment("flowers", "1", "classes"))
+    with pytest.raises(BadRequest, match="several models"):
+        roster.find()

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from socket import recv_fds, socket
 
-from nhan.errors import NhanError, NotFound
+from nhan.errors import NhanError
 from nhan.images import PictureLimits
 from nhan.models.package import Package
 from nhan.models.registry import Registry
@@ -73,7 +73,7 @@ async def serve(plan: FrontPlan) -> None:
     with tempfile.TemporaryDirectory(prefix="nhan-serve-") as cache:
         live = Live(
             _registry(plan),
-            _bundled(),
+            _bundled() if settings.serve.bundled else None,
             dispatcher,
             roster,
             cache=Path(cache),
@@ -170,8 +170,9 @@ def _bundled() -> Package | None:
     if find_spec("nhan.models.bundled") is None:
         return None
     try:
-        package: Package = import_module("nhan.models.bundled").bundled_package()
-    except NotFound:
+        package: Package | None = import_module("nhan.models.bundled").bundled_package()
+    except NhanError as error:  # the workspace's own models can answer all the same
+        log.error("the bundled reader cannot be used: %s", error.message)
         return None
     return package
 

@@ -112,7 +112,8 @@ class Live:
                 for name, entry in news.items():
                     await self._follow(name, entry)
             bundled = self._bundled
-            if bundled is not None and bundled.spec.name not in self._names():
+            names = {deployment.name for deployment in self._roster.champions}
+            if bundled is not None and bundled.spec.name not in names:
                 await self._follow_bundled(bundled)
             await self._follow_trials()
 
@@ -165,9 +166,6 @@ class Live:
                 trials.loaded[key] = deployment
                 self._roster.add(deployment)
 
-    def _names(self) -> set[str]:
-        return {deployment.name for deployment in self._roster.champions}
-
     async def _open(self, name: str, version: int) -> Package:
         if self._registry is None:
             raise NotFound(f"there is no workspace with {name}@{version}")
@@ -202,7 +200,8 @@ class Live:
                 await asyncio.to_thread(shutil.rmtree, self._cache / key, True)
             raise
         self._folders[key] = folder
-        return Deployment(spec.name, str(spec.version), spec.task, spec.serve)
+        is_bundled = package is self._bundled
+        return Deployment(spec.name, str(spec.version), spec.task, spec.serve, is_bundled)
 
     def _retire_later(self, deployment: Deployment) -> None:
         leaving = asyncio.create_task(self._retire(deployment))

@@ -17,6 +17,7 @@ class Deployment:
         version: as in answers and addresses.
         task: what kind of answer it gives.
         file: which file of the package answers.
+        bundled: whether it is the reader that comes with the package, not one of the workspace.
         since: when it was loaded, seconds since the epoch.
         in_flight: requests that are being answered with it.
         answered: how many were.
@@ -27,6 +28,7 @@ class Deployment:
     version: str
     task: str
     file: str = "model.onnx"
+    bundled: bool = False
     since: float = field(default_factory=time.time)
     in_flight: int = 0
     answered: int = 0
@@ -105,12 +107,15 @@ class Roster:
     def _only(self) -> str:
         if not self._champions:
             raise NotReady("no model answers yet", hint="promote one: nhan promote MODEL@VERSION")
-        if len(self._champions) > 1:
+        # A workspace's own model is meant before the bundled one, which is there anyway.
+        own = [name for name, one in self._champions.items() if not one.bundled]
+        names = own or list(self._champions)
+        if len(names) > 1:
             raise BadRequest(
                 "several models answer here and the request names none",
                 hint=f"add ?model=NAME; {self._listing()}",
             )
-        return next(iter(self._champions))
+        return names[0]
 
     def _listing(self) -> str:
         return f"models: {', '.join(sorted(self._champions)) or 'none yet'}"
