@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy_run
+
+from nhan.errors import Conflict, SettingsError
+from nhan.training.checkpoint import load_checkpoint
+from nhan.training.config import TrainConfig
+from nhan.training.streamed import train_stream
+from nhan.training.watch import BEST, CURVE, LAST
+
+
+def made_config(samples: int = 64, **changes: Any) -> TrainConfig:
+    values: dict[str, Any] = {
+        "vocabulary": {"charset": toy_run.LETTERS},
+        "length": {"samples": samples, "validate_every": 32},
+        "data": {"made": "toy", "made_share": 1.0, "batch_size": 8, "pool": 32},
+    }
+    return toy_run.config(**{**values, **changes})
+
+
+def curve(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / CURVE).read_text().splitlines()]
+
+
+def test_made_samples_alone_train_and_a_dev_folder_is_tracked(tmp_path: Path) -> None:
+    dev = tmp_path / "dev"
+    (dev / "print").mkdir(parents=True)
+    (dev / "print" / "a.png").write_bytes(toy_run.draw("abc"))
+    (dev / "labels.json").write_text(json.dumps({"print/a.png": "abc"}))
+    standing = train_stream(made_config(), tmp_path / "out", dev=[dev], judged=8, show=False)
+    assert standing.best is not None
+    assert [line["seen"] for line in curve(tmp_path / "out")] == [32, 64]
+    assert {"made/cer", "dev/cer"} <= curve(tmp_path / "out")[0]["scores"].keys()
+    facts = load_checkpoint(tmp_path / "out" / BEST).facts
+    assert facts["config"]["data"]["made"] == "toy"
+
+
+def test_resuming_takes_the_config_it_began_with(tmp_path: Path) -> None:
+    train_stream(made_config(), tmp_path / "out", judged=4, show=False)
+    with pytest.raises(Conflict, match="holds a run"):
+        train_stream(made_config(), tmp_path / "out", judged=4, show=False)
+    before = load_checkpoint(tmp_path / "out" / LAST).facts["position"]
+    train_stream(made_config(800), tmp_path / "out", resume=True, judged=4, show=False)
+    assert load_checkpoint(tmp_path / "out" / LAST).facts["position"] == before
+
+
+def test_another_schedule_goes_on_from_weights(tmp_path: Path) -> None:
+    train_stream(made_config(160), tmp_path / "first", judged=8, show=False)
+    config = made_config(
+        8, start_from=str(tmp_path / "first" / BEST), optimizer={"lr": 1e-9, "ema": 0.0}
+    )
+    train_stream(config, tmp_path / "second", judged=8, show=False)
+    first = load_checkpoint(tmp_path / "first" / BEST).weights["output.weight"]
+    second = load_checkpoint(tmp_path / "second" / BEST).weights["output.weight"]
+    assert (first - second).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("missing", [{"data": {}}, {"length": {"samples": 0}}])
+def test_a_training_of_nothing_is_refused(tmp_path: Path, missing: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"data\.made and length\.samples"):
+        train_stream(made_config(**missing), tmp_path / "out", show=False)
+    assert not (tmp_path / "out").exists()
