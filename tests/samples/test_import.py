@@ -194,6 +194,11 @@ def test_options_name_split_slice_and_group(
     ]
 
 
+def test_numbered_folders_are_no_slices(workspace: Workspace, folder: Folder, take: Take) -> None:
+    take(folder({"00000/1.png": "a", "data/00001/sign/2.png": "b"}))
+    assert [row.source for row in read_rows(workspace.catalog, "text")] == ["source", "sign"]
+
+
 def test_the_path_tells_the_split(workspace: Workspace, folder: Folder, take: Take) -> None:
     take(folder({"train/a.png": "a", "val/sign/b.png": "b", "images/test/c.png": "c"}))
     rows = {row.name: row for row in read_rows(workspace.catalog, "text")}

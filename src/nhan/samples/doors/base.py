@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -34,8 +34,9 @@ _SPLIT_WORDS = {
     "test": "test",
     "testing": "test",
 }
-# Folders that say where pictures lie, not what they are.
-_PLAIN_FOLDERS = frozenset({"images", "image", "imgs", "img", "pictures", "data", "."})
+# Folders that say where pictures lie, not what they are; so do numbers (`00012/`).
+_PLAIN_FOLDERS = {"images", "image", "imgs", "img", "pictures", "data", ".", "/"}
+_NOT_SLICES = _SPLIT_WORDS.keys() | _PLAIN_FOLDERS
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Reading:
         if self.source_name:
             return self.source_name
         for part in PurePosixPath(name.replace("\\", "/")).parts[:-1]:
-            if part.lower() not in _SPLIT_WORDS and part.lower() not in _PLAIN_FOLDERS | {"/"}:
+            if not (part.isdigit() or part.lower() in _NOT_SLICES):
                 return part
         return default
 
@@ -177,11 +178,16 @@ def split_in_file_name(path: Path) -> str:
     return next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), "")
 
 
-def unlabelled(folder: Path, seen: Iterable[Path], what: str) -> Iterator[Skip]:
-    """A skip for each picture below a folder that its label file does not name."""
-    known = {path.resolve() for path in seen}
+def unlabelled(folder: Path, seen: set[str], what: str) -> Iterator[Skip]:
+    """A skip for each picture below a folder that its label file does not name.
+
+    Args:
+        folder: what is looked through.
+        seen: the files that were named, links followed.
+        what: the label file, for the message.
+    """
     for path in walk_pictures(folder):
-        if path.resolve() not in known:
+        if str(path.resolve() if path.is_symlink() else path) not in seen:
             name = path.relative_to(folder.resolve()).as_posix()
             yield Skip(name, "no_label", f"{what} does not name {name}", "add its label")
 

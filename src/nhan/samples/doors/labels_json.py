@@ -63,7 +63,7 @@ def _items(
     source: Path, pairs: list[tuple[Path, str, Any]], reading: Reading, media: Media
 ) -> Iterator[Record | Skip]:
     folder = source if source.is_dir() else source.parent
-    seen: list[Path] = []
+    seen: set[str] = set()
     for file, key, label in pairs:
         below = file.parent.relative_to(folder).as_posix()
         name = key if below == "." else f"{below}/{key}"
@@ -75,7 +75,7 @@ def _items(
         except Unresolved as error:
             yield error.skip(name)
             continue
-        seen.append(picture.path)
+        seen.add(str(picture.path))
         yield Record(
             name=name,
             picture=picture,
