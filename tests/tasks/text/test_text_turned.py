@@ -9,9 +9,8 @@ import pytest
 
 from nhan.errors import SettingsError
 from nhan.tasks.base import Answer, Feed, Outputs, Reader, look
-from nhan.tasks.text.decode import Reading
 from nhan.tasks.text.prepare import Preparation
-from nhan.tasks.text.reader import LineReader, sureness
+from nhan.tasks.text.reader import LineReader
 
 CHARSET = " 0123456789"
 PREPARATION = Preparation(height=16, min_width=8, max_width=256, overlap=64)
@@ -117,6 +116,13 @@ def test_an_empty_second_reading_never_wins() -> None:
     assert reader.answer(unsure, nothing).value == "47"
 
 
+def test_long_lines_are_not_turned_for_their_length() -> None:
+    digits = "4711" * 15
+    answer, passes = read(picture(digits))
+    assert answer.value == digits
+    assert passes == len(LineReader(spec()).inputs(picture(digits)))
+
+
 def test_a_reader_without_second_looks_is_run_once() -> None:
     class Plain:
         def inputs(self, rgb: np.ndarray) -> list[Feed]:
@@ -129,11 +135,6 @@ def test_a_reader_without_second_looks_is_run_once() -> None:
     looks = look(reader, picture("1"), lambda feeds: [[feed["image"]] for feed in feeds])
     assert len(looks) == 1
     assert reader.answer(*looks).value == "1"
-
-
-def test_sureness_is_per_character() -> None:
-    assert sureness(Reading("abcd", (0.9,) * 4, 0.9**4)) == pytest.approx(0.9)
-    assert sureness(Reading("", (), 0.7)) == 0.7
 
 
 @pytest.mark.parametrize("wrong", [{"turned_below": 1.5}, {"turned": 0.8}])

