@@ -49,6 +49,7 @@ class ClassOptions(BaseModel):
         f"one from scratch; 'auto': {DEFAULT} where it is on this machine, else 'small'",
     )
     download: bool = Field(False, description="whether the backbone may be fetched from the hub")
+    revision: str = Field("main", description="of a hub name: a branch, a tag or a commit")
     train: Literal["head", "last"] = Field(
         "head", description="of a trained backbone: the new head only, or the last stages too"
     )
@@ -313,7 +314,7 @@ def _build(chosen: ClassOptions, classes: int) -> tuple[ClassNetwork, Preparatio
         trunk, config = rebuild_trunk(chosen.trunk), chosen.trunk
         preparation = Preparation.from_dict(chosen.prepare)
     else:
-        loaded = load_trunk(chosen.backbone, download=chosen.download)
+        loaded = load_trunk(chosen.backbone, download=chosen.download, revision=chosen.revision)
         trunk, config = loaded.model, loaded.config
         preparation = Preparation.from_dict({**loaded.prepare, **chosen.prepare})
     network = PretrainedNetwork(

@@ -79,12 +79,13 @@ class PretrainedNetwork(ClassNetwork):
         return self
 
 
-def load_trunk(name: str, *, download: bool) -> Trunk:
+def load_trunk(name: str, *, download: bool, revision: str = "main") -> Trunk:
     """Load a network and its weights.
 
     Args:
         name: a folder with `config.json` and safetensors files, or a hub name (`owner/model`).
         download: whether a hub name may be fetched; else it must be in the local cache.
+        revision: of a hub name: a branch, a tag or, to be sure of what comes, a commit.
 
     Raises:
         MissingExtra: `transformers` is not installed.
@@ -107,6 +108,7 @@ def load_trunk(name: str, *, download: bool) -> Trunk:
     try:
         model, info = transformers.AutoModel.from_pretrained(
             name,
+            revision=revision,
             local_files_only=not download,
             use_safetensors=True,
             trust_remote_code=False,
@@ -122,7 +124,7 @@ def load_trunk(name: str, *, download: bool) -> Trunk:
             f"the weights of {name} lack {len(missing)} of its tensors, first {missing[0]}",
             hint="the file belongs to another network; fetch it again",
         )
-    prepare = _prepare_numbers(name, download=download)
+    prepare = _prepare_numbers(name, download=download, revision=revision)
     return Trunk(model.float(), _config_of(model), prepare)
 
 
@@ -184,13 +186,14 @@ def _cannot_load(name: str, error: Exception, *, download: bool) -> SettingsErro
     )
 
 
-def _prepare_numbers(name: str, *, download: bool) -> dict[str, Any]:
+def _prepare_numbers(name: str, *, download: bool, revision: str) -> dict[str, Any]:
     """What `preprocessor_config.json` says, in our words; ImageNet's habits where it is missing."""
     from transformers.utils.hub import cached_file
 
     path = cached_file(
         name,
         "preprocessor_config.json",
+        revision=revision,
         local_files_only=not download,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
