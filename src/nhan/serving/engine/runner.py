@@ -181,7 +181,18 @@ def _check_probes(key: str, loaded: _Loaded, file: Path, limits: PictureLimits) 
 
 
 def _members(details: Mapping[str, Any]) -> bytes:
-    return json.dumps(details, ensure_ascii=False, separators=(",", ":")).encode()[1:-1]
+    return json.dumps(_rounded(details), ensure_ascii=False, separators=(",", ":")).encode()[1:-1]
+
+
+def _rounded(value: Any) -> Any:
+    """Four digits: what one and several threads add up differently never reaches a client."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
 
 
 def _brightness(rgb: RGB) -> float:
