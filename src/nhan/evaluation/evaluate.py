@@ -231,7 +231,10 @@ def _metrics(task: Task, results: Sequence[Result]) -> dict[str, Score]:
     intervals = jackknife(score, len(results))
     intervals.pop(task.primary, None)
     primary = _primary(results)
-    others = {name: _score(interval, len(results)) for name, interval in intervals.items()}
+    others = {}
+    for name, interval in intervals.items():
+        within = Interval(interval.value, interval.low, min(interval.high, task.highest))
+        others[name] = _score(within, len(results))
     return {task.primary: primary, **_rates(results), **others}
 
 

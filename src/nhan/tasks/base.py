@@ -6,6 +6,7 @@ which one it has. A new task is one folder here and one row in `nhan.tasks.TASKS
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,11 +129,14 @@ class Task(ABC):
             lower is better.
         folder_is_label: a folder's name may be the label of all pictures in it (a class is; a
             line's text is not).
+        highest: no metric of the task exceeds this, so no interval does; rates of edits may
+            exceed 1.
     """
 
     name: str
     primary: str
     folder_is_label: bool = False
+    highest: float = math.inf
 
     @abstractmethod
     def normalise(self, label: str) -> str:

@@ -19,6 +19,8 @@ from nhan.workspace import Workspace
 
 MODEL, MODEL_INT8 = "model.onnx", "model.int8.onnx"
 WEIGHTS, METRICS = "weights.safetensors", "metrics.json"
+# Options that are tables of their own; `nhan.json` and the run hold them in full.
+_LONG = ("prepare", "trunk")
 # int8 may cost this much of the primary metric, absolute, before it is thrown away.
 INT8_MARGIN = 0.002
 
@@ -121,7 +123,7 @@ def _recipe(config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, An
     """The lines of the card's recipe table."""
     length, data, optimizer = config["length"], config["data"], config["optimizer"]
     return {
-        "model": json.dumps({k: v for k, v in facts["model"].items() if k != "prepare"}),
+        "model": json.dumps({k: v for k, v in facts["model"].items() if k not in _LONG}),
         "parameters": facts["parameters"],
         "started from": config["start_from"] or "scratch",
         "epochs": length["epochs"] if not length["samples"] else f"{length['samples']} samples",

@@ -78,6 +78,7 @@ def test_digits_are_told_from_scratch(digits):
     assert record.metrics["accuracy"].value >= 0.97
     assert record.samples == digits.dataset.splits["test"] > 150
     assert record.metrics["macro_f1"].value > 0.9
+    assert all(score.high <= 1 for score in record.metrics.values())
     assert record.metrics["top_3_error"].value <= record.metrics["error"].value
     assert set(record.slices["class"]) <= set("0123456789")
     assert record.calibration.ece < 0.05

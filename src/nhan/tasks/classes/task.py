@@ -26,6 +26,7 @@ class ClassesTask(Task):
     name = "classes"
     primary = "error"
     folder_is_label = True
+    highest = 1.0
 
     def normalise(self, label: str) -> str:
         """See `normalise_class`."""
