@@ -237,6 +237,33 @@ def test_a_link_that_leads_outside_is_refused(
     assert take(source).reasons == {"outside_source": 1}
 
 
+def test_names_that_are_no_utf8_do_not_stop_the_import(
+    workspace: Workspace, tmp_path: Path, picture: Callable[[int], bytes], take: Take
+) -> None:
+    place = tmp_path / "source" / "hồng"
+    place.mkdir(parents=True)
+    for number, name in enumerate((b"\xff\xfe.png", b"b.png")):
+        (place / os.fsdecode(name)).write_bytes(picture(number))
+    (place / os.fsdecode(b"\xfe.gif")).write_bytes(b"no picture")
+    report = take(tmp_path / "source", task="classes")
+    assert report.added.total() == 2
+    json.dumps(report.to_json(), ensure_ascii=False).encode()
+    names = [row.name for row in read_rows(workspace.catalog, "classes")]
+    assert names == ["h\u1ed3ng/b.png", "h\u1ed3ng/??.png"]
+
+
+def test_halves_of_surrogate_pairs_in_json_do_not_stop_the_import(
+    folder: Folder, take: Take
+) -> None:
+    source = folder({"a.png": "một", "b.png": "hai"})
+    text = '{"a.png": "m\\ud800t", "b.png": "hai", "\\udfff\\u0000.png": "ba"}'
+    (source / "labels.json").write_text(text)
+    report = take(source, source_name="\ud800")
+    assert report.added.total() == 1
+    assert report.reasons == {"bad_label": 1, "missing_picture": 1}
+    json.dumps(report.to_json(), ensure_ascii=False).encode()
+
+
 def test_a_pipe_in_the_folder_does_not_hang_the_import(folder: Folder, take: Take) -> None:
     source = folder({"a.png": "một", "pipe.png": "hai"})
     (source / "pipe.png").unlink()

@@ -190,6 +190,23 @@ def test_skipped_drafted_and_unlabelled_tasks_never_train(
     assert rows()["0.png"].reason == "skipped by 1"
 
 
+def test_what_waited_is_labelled_by_a_later_export(put: Put, export, take: Take, rows) -> None:
+    put("a.png", 1)
+    put("b.png", 2)
+    skipped = annotation("", number=1, was_cancelled=True)
+    take(export([task(1, "a.png"), task(2, "b.png", skipped)]))
+    report = take(
+        export(
+            [
+                task(1, "a.png", annotation("một", number=5)),
+                task(2, "b.png", skipped, annotation("hai", number=6)),
+            ]
+        )
+    )
+    assert [one.after for one in report.relabelled] == ["một", "hai"]
+    assert {row.state for row in rows().values()} == {State.LABELLED}
+
+
 def test_an_annotation_without_a_text_is_skipped_not_learned_as_empty(
     put: Put, export, take: Take
 ) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nhan.catalog.events import log_event, log_events
@@ -82,14 +82,10 @@ def import_samples(
     """
     rules = get_task(task)
     options = reading or Reading()
-    options = Reading(
+    options = replace(
+        options,
         split=split or options.split,
         source_name=source_name or options.source_name,
-        media=options.media,
-        picture_column=options.picture_column,
-        label_column=options.label_column,
-        group_pattern=options.group_pattern,
-        layout=options.layout,
     )
     path = Path(source)
     started = time.monotonic()

@@ -10,6 +10,16 @@ from typing import Any
 from nhan.catalog import State
 
 
+def storable(text: str) -> str:
+    """Text that every database and terminal takes.
+
+    File names may hold bytes that are no UTF-8, JSON may hold halves of surrogate pairs and NUL.
+    """
+    if text.isprintable():  # no surrogate is
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
 @dataclass(frozen=True, slots=True)
 class Vote:
     """One label as the source gives it, before the task normalises it.
@@ -28,6 +38,9 @@ class Vote:
     external_id: str = ""
     given_at: datetime | None = None
     origin: str = "import"
+
+    def __post_init__(self) -> None:
+        _clean(self, "given_by", "external_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,9 @@ class Record:
     source: str = ""
     group: str = ""
 
+    def __post_init__(self) -> None:
+        _clean(self, "name", "reason", "source", "group")
+
 
 @dataclass(frozen=True, slots=True)
 class Skip:
@@ -74,6 +90,9 @@ class Skip:
     code: str
     message: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        _clean(self, "name", "message")
 
     def to_json(self) -> dict[str, Any]:
         """For the report."""
@@ -97,3 +116,8 @@ class Unresolved(Exception):
     def skip(self, name: str) -> Skip:
         """The skip of the item that holds the reference."""
         return Skip(name, self.code, self.message, self.hint)
+
+
+def _clean(record: object, *fields: str) -> None:
+    for field in fields:
+        object.__setattr__(record, field, storable(getattr(record, field)))
