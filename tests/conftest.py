@@ -13,6 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nhan.workspace import Workspace
 
+# Tests run side by side: one thread each, set before torch starts its pool.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import typer
@@ -35,6 +36,9 @@ def command(
 
     Example: nhan train lines --model reader --from vi-line --set length.epochs=10
     """
+    # Threads that wait by spinning stop each other where the machine has other work; set before
+    # torch starts its pool.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from nhan.training.config import load_config
     except ModuleNotFoundError as error:
