@@ -34,7 +34,8 @@ $(VENV)/.engines: $(VENV)/.dev
 	@touch $@
 
 start: $(VENV)/.serve   ## Serve the API and the console on http://127.0.0.1:8000
-	$(BIN)/nhan serve --workspace $(WORKSPACE) --init --port $(PORT) --admin-port $(ADMIN_PORT)
+	@test -f $(WORKSPACE)/nhan.toml || $(BIN)/nhan init $(WORKSPACE)
+	$(BIN)/nhan serve --workspace $(WORKSPACE) --port $(PORT) --admin-port $(ADMIN_PORT)
 
 test: $(VENV)/.dev      ## Run all default tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
