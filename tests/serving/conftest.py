@@ -154,7 +154,9 @@ def serving(toy_package: Package, tmp_path: Path) -> Callable[..., object]:
         **parts: object,
     ) -> AsyncIterator[Running]:
         metrics = Metrics()
-        dispatcher = Dispatcher(queue or QueueLimits(), on_refused=metrics.refused)
+        # Patient, because a test must not fail where the machine has other things to do.
+        limits_of_queue = queue or QueueLimits(deadline_s=120, work_s=120)
+        dispatcher = Dispatcher(limits_of_queue, on_refused=metrics.refused)
         roster = Roster()
         service = Service(roster, dispatcher, watch=metrics.answered)
         live = Live(

@@ -61,18 +61,20 @@ def test_n_pictures_give_n_answers_in_order(serving, toy_picture, batch):
 
 async def ask(client: httpx.AsyncClient, kind: str, picture: bytes) -> str:
     encoded = base64.b64encode(picture).decode()
-    if kind == "raw":
-        return (await client.post("/predict", content=picture)).json()["text"]
-    if kind == "multipart":
-        return (await client.post("/predict", files={"image": picture})).json()["text"]
-    if kind == "json":
-        return (await client.post("/predict", json={"image": encoded})).json()["text"]
-    if kind == "torchserve":
-        return (await client.post("/predictions/toy", content=picture)).text
-    if kind == "v1":
-        body = {"instances": [{"image": {"b64": encoded}}]}
-        answer = await client.post("/v1/models/toy:predict", json=body)
-        return answer.json()["predictions"][0]["text"]
     tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [encoded]}
-    answer = await client.post("/v2/models/toy/infer", json={"inputs": [tensor]})
-    return answer.json()["outputs"][0]["data"][0]
+    path, request = {
+        "raw": ("/predict", {"content": picture}),
+        "multipart": ("/predict", {"files": {"image": picture}}),
+        "json": ("/predict", {"json": {"image": encoded}}),
+        "torchserve": ("/predictions/toy", {"content": picture}),
+        "v1": ("/v1/models/toy:predict", {"json": {"instances": [{"image": {"b64": encoded}}]}}),
+        "v2": ("/v2/models/toy/infer", {"json": {"inputs": [tensor]}}),
+    }[kind]
+    response = await client.post(path, **request)
+    assert response.status_code == 200, response.text
+    if kind == "torchserve":
+        return response.text
+    body = response.json()
+    if kind == "v1":
+        return body["predictions"][0]["text"]
+    return body["outputs"][0]["data"][0] if kind == "v2" else body["text"]
