@@ -199,7 +199,7 @@ def run(demo: Demo) -> None:
             text, version = demo.ask(sample)
             outcome.append(f"{version} read {text!r}")
         with demo.step("A worse candidate is refused") as outcome:
-            demo.nhan(*train, "--set", "length.samples=1500", "--set", "preflight=false")
+            demo.nhan(*train, "--set", "length.samples=300", "--set", "preflight=false")
             refusal = demo.nhan("promote", f"{MODEL}@2", expect=1)
             outcome.append(refusal.splitlines()[0].removeprefix("error: "))
         with demo.step("Forms arrive, with a character it has never seen") as outcome:

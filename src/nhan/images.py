@@ -91,11 +91,8 @@ def decode(data: bytes, limits: PictureLimits | None = None) -> RGB:
     """
     with _open(data, limits or PictureLimits()) as image:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # odd metadata is no reason to refuse good pixels
-                image.load()
-                upright = _upright(image)
-                return np.asarray(_to_rgb(upright), dtype=np.uint8)
+            image.load()
+            return np.asarray(_to_rgb(_upright(image)), dtype=np.uint8)
         except (PictureTooLarge, MemoryError):
             raise
         except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, EOFError …
@@ -149,9 +146,7 @@ def _open(data: bytes, limits: PictureLimits) -> Image.Image:
             hint="send a smaller picture or raise images.max_bytes",
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own pixel limit replaces Pillow's warning
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(str(error), limits) from error
     except UnidentifiedImageError as error:
@@ -229,3 +224,7 @@ def _deep_to_rgb(image: Image.Image) -> Image.Image:
 
 # A truncated file is an error here, never a half-grey picture.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+# Odd metadata is no reason to refuse good pixels, and our own limit replaces Pillow's remark on
+# many. Once for the process: `warnings.catch_warnings` around each call is not safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -12,7 +12,8 @@ from nhan.serving import keys
 from nhan.workspace import Workspace
 
 app = typer.Typer(
-    help="Keys for the server: hashed at rest, shown once.",
+    help="Keys for the server: hashed at rest, shown once.\n\n"
+    "Example: nhan keys add kiosk --scope predict",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,

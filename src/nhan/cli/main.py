@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("nhan.cli.models", "List models, versions, scores and the promotion log."),
     "predict": ("nhan.cli.predict", "Answer for picture files and folders."),
     "serve": ("nhan.cli.serve", "Answer over HTTP."),
+    "keys": ("nhan.cli.keys", "Make, list and revoke the keys of a server."),
     "export": ("nhan.cli.export", "Write a model in another system's form."),
     "doctor": ("nhan.cli.doctor", "Explain what this machine and workspace have and lack."),
 }
