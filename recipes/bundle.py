@@ -66,7 +66,7 @@ READING: dict[str, Any] = {
         "model_weight": 0.25,
         "length_bonus": 0.5,
     },
-    "second_look": {"turned_below": 0.85},
+    "second_look": {"turned_below": 0.9},
 }
 
 
