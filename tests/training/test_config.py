@@ -7,7 +7,12 @@ import pytest
 from nhan.errors import SettingsError
 from nhan.training.config import TrainConfig, load_config, make_config
 
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+# Recipes of trainings; the folder also holds some of made lines alone.
+RECIPES = [
+    path
+    for path in sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
+    if "[optimizer]" in path.read_text(encoding="utf-8")
+]
 
 
 def test_overrides_win_over_the_file_and_are_toml(tmp_path: Path) -> None:
@@ -66,7 +71,7 @@ def test_a_saved_config_reads_back_the_same() -> None:
     assert make_config(config.model_dump(mode="json"), "x") == config
 
 
-@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_published_recipes_are_valid(recipe: Path) -> None:
     config = load_config(recipe)
     assert config.data.made

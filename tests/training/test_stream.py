@@ -14,7 +14,7 @@ import toy_stream
 from nhan.errors import SettingsError
 from nhan.tasks.text.prepare import Preparation
 from nhan.training.lines import MadeLines
-from nhan.training.stream import Maker, open_stream
+from nhan.training.stream import Maker, open_stream, rehearsal_options
 
 PREPARE = Preparation(height=16).prepare
 
@@ -90,3 +90,10 @@ def test_made_lines_get_harder() -> None:
     again, label_again = MadeLines(1, easy=0.1, easy_until=400).sample(0)
     assert np.array_equal(picture, again)
     assert label == label_again
+
+
+def test_practising_needs_nothing_of_the_machine_that_trained() -> None:
+    trained = {"recipe": "recipes/mine.toml", "fonts": "/there", "easy": 0.1, "tight": 0.3}
+    assert rehearsal_options("lines", trained) == {"tight": 0.3}
+    assert rehearsal_options("lines", {"recipe": "photo"}) == {"recipe": "photo"}
+    assert rehearsal_options("toy", {"offset": 5}) == {"offset": 5}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from nhan.synth import Recipe, line, load_recipe
+from nhan.synth import RECIPES, Recipe, line, load_recipe
 from nhan.tasks.base import RGB
 
 # Difficulty rises in so many steps: each has its own recipe, and those are cached.
@@ -39,6 +40,19 @@ class MadeLines:
         self._recipe = load_recipe(recipe).with_(**changes) if changes else load_recipe(recipe)
         self._easy = easy
         self._easy_until = easy_until
+
+    @classmethod
+    def rehearsal(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with which what was learned is practised, on whatever machine.
+
+        No curriculum, which is for beginners, and no recipe or fonts by path: those of another
+        machine are not here.
+        """
+        kept = {key: value for key, value in options.items() if not key.startswith("easy")}
+        if kept.get("recipe") not in RECIPES:
+            kept.pop("recipe", None)
+        kept.pop("fonts", None)
+        return kept
 
     def sample(self, index: int) -> tuple[RGB, str]:
         """Line number `index`: uint8 (H, W, 3) and its text."""

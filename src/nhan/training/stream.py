@@ -20,7 +20,8 @@ from typing import Any, Protocol
 from nhan.errors import SettingsError
 from nhan.tasks.base import RGB
 
-# Each is called as (seed, **options) and gives a `Stream`.
+# Each is called as (seed, **options) and gives a `Stream`; a class may have `rehearsal`, which
+# takes the options of a past training and gives those that hold anywhere.
 STREAMS = {
     "lines": "nhan.training.lines:MadeLines",
 }
@@ -46,16 +47,27 @@ def open_stream(name: str, seed: int, options: Mapping[str, Any]) -> Stream:
     Raises:
         SettingsError: no such source, or an option is unknown.
     """
+    cls = _stream_class(name)
+    try:
+        stream: Stream = cls(seed, **options)
+    except TypeError as error:
+        raise SettingsError(f"data.made_options: {error}") from error
+    return stream
+
+
+def rehearsal_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a training's options is fit to practise its samples elsewhere; see `rehearsal`."""
+    choose = getattr(_stream_class(name), "rehearsal", dict)
+    return dict(choose(options))
+
+
+def _stream_class(name: str) -> Any:
     if name not in STREAMS:
         raise SettingsError(
             f"no source of made samples {name!r}", hint=f"sources: {', '.join(sorted(STREAMS))}"
         )
     module, _, attribute = STREAMS[name].partition(":")
-    try:
-        stream: Stream = getattr(import_module(module), attribute)(seed, **options)
-    except TypeError as error:
-        raise SettingsError(f"data.made_options: {error}") from error
-    return stream
+    return getattr(import_module(module), attribute)
 
 
 class Maker:

@@ -26,7 +26,7 @@ from nhan.training.environment import environment
 from nhan.training.fit import Job, choose_device, fit
 from nhan.training.preflight import Preflight, look_over, memorise
 from nhan.training.prepared import Chosen, LabelledPicture, Prepared, prepared
-from nhan.training.stream import open_stream
+from nhan.training.stream import open_stream, rehearsal_options
 from nhan.training.tracking import open_tracker
 from nhan.training.watch import BEST, CURVE, Judge, Standing
 from nhan.workspace import Workspace
@@ -229,8 +229,7 @@ def _with_rehearsal(config: TrainConfig, begin: Checkpoint | None) -> TrainConfi
     before = DataConfig(**begin.facts.get("config", {}).get("data", {}))
     if not before.made:
         return config
-    # A curriculum is for beginners.
-    options = {k: v for k, v in before.made_options.items() if not k.startswith("easy")}
+    options = rehearsal_options(before.made, before.made_options)
     changes = {"made": before.made, "made_options": options, "made_share": _REHEARSED}
     return config.model_copy(update={"data": config.data.model_copy(update=changes)})
 
