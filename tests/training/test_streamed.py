@@ -49,12 +49,14 @@ def test_resuming_takes_the_config_it_began_with(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "out" / LAST).facts["position"] == before
 
 
-def test_another_schedule_goes_on_from_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resume", [False, True])
+def test_another_schedule_goes_on_from_weights(tmp_path: Path, resume: bool) -> None:
     train_stream(made_config(160), tmp_path / "first", judged=8, show=False)
     config = made_config(
         8, start_from=str(tmp_path / "first" / BEST), optimizer={"lr": 1e-9, "ema": 0.0}
     )
-    train_stream(config, tmp_path / "second", judged=8, show=False)
+    # A second start of a run that was killed before its first checkpoint begins there too.
+    train_stream(config, tmp_path / "second", resume=resume, judged=8, show=False)
     first = load_checkpoint(tmp_path / "first" / BEST).weights["output.weight"]
     second = load_checkpoint(tmp_path / "second" / BEST).weights["output.weight"]
     assert (first - second).abs().max() < 1e-6

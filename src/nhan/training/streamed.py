@@ -86,7 +86,7 @@ def train_stream(
     (out / _CONFIG).write_text(filled, encoding="utf-8")
     task = get_task(config.task)
     learner = task.learner(config.vocabulary or task.vocabulary([]), config.model)
-    if config.start_from and not resume:
+    if config.start_from and not (out / LAST).exists():
         start = load_checkpoint(Path(config.start_from))
         learner.adopt(start.best_weights, start.facts["vocabulary"])
     stream = open_stream(config.data.made, config.seed, config.data.made_options)
