@@ -140,6 +140,7 @@ def bundle(
         pictures = folder(path)
         tests[f"dev: {path.name}"] = read(reader, pictures)
     facts = {key: best.facts[key] for key in ("task", "options", "vocabulary", "config")}
+    facts["reading"] = READING
     files[WEIGHTS] = to_bytes(Checkpoint(best.best_weights, facts), half=True)
     numbers = {
         "run": run.name,

@@ -118,6 +118,17 @@ def test_int8_is_smaller_and_its_loss_is_stated() -> None:
     assert len(made.files["weights.safetensors"]) < 0.8 * len(made.files["model.onnx"])
 
 
+def test_how_answers_are_found_is_handed_on() -> None:
+    learner = learner_for("convgru")
+    reading = {"decoding": {"method": "beam"}, "second_look": {"turned_below": 0.9}}
+    facts = {"task": "text", "options": learner.options, "vocabulary": learner.vocabulary}
+    best = Checkpoint(
+        dict(learner.network.state_dict()), {**facts, "config": {}, "reading": reading}
+    )
+    made = produce.produce(best, samples_for(learner))
+    assert made.spec.items() >= reading.items()
+
+
 def test_int8_that_loses_too_much_is_not_kept() -> None:
     learner = learner_for("convgru")
     samples = samples_for(learner)

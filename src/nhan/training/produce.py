@@ -49,7 +49,8 @@ def produce(
     """Export weights and prove the export on real samples.
 
     Args:
-        best: weights, with `task`, `options` and `vocabulary` among its facts.
+        best: weights, with `task`, `options` and `vocabulary` among its facts, and perhaps
+            `reading`: the task's keys of `nhan.json` that say how answers are found.
         judged: prepared samples that the export is compared, and int8 scored, on.
         int8: also make `model.int8.onnx`; it is left out where it loses over `INT8_MARGIN`.
         seen: prepared samples that set int8's ranges; by default `judged`.
@@ -62,6 +63,7 @@ def produce(
     learner = learner_of(best)
     model, agreement = export_onnx(learner, judged)
     facts = {key: best.facts[key] for key in ("task", "options", "vocabulary", "config")}
+    facts["reading"] = reading = best.facts.get("reading", {})
     weights = Checkpoint(best.best_weights, facts)
     files = {MODEL: model, WEIGHTS: to_bytes(weights, half=half)}
     about: dict[str, Any] = {"export": agreement.to_dict()}
@@ -78,6 +80,7 @@ def produce(
         "serve": serve,
         "prepare": learner.preparation(),
         "outputs": learner.outputs(),
+        **reading,
         "calibration": {"method": "none"},
         "about": about,
     }

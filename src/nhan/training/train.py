@@ -141,6 +141,9 @@ def train(
             "options": learner.options,
             "vocabulary": learner.vocabulary,
             "config": config.model_dump(mode="json"),
+            # How answers are found (search, second look) is kept from the model begun with: who
+            # trains further should not read worse for it.
+            "reading": begin.facts.get("reading", {}) if begin is not None else {},
         },
         pictures=begun.learned,
         stream=open_stream(config.data.made, config.seed, config.data.made_options)
