@@ -19,7 +19,7 @@ from nhan.errors import JobFailed, NotFound
 from nhan.images import PictureLimits, decode
 from nhan.serving.engine.outcome import Outcome
 from nhan.tasks import get_task
-from nhan.tasks.base import RGB, Feed, Outputs, Reader
+from nhan.tasks.base import RGB, Feed, Outputs, Reader, look
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -103,9 +103,9 @@ class Runner:
         rgb = decode(picture, self.limits)
         decoded = time.perf_counter()
         session = loaded.wide if wide and loaded.wide is not None else loaded.narrow
-        outputs = [_forward(session, feed) for feed in loaded.reader.inputs(rgb)]
+        looks = _look(session, loaded.reader, rgb)
         inferred = time.perf_counter()
-        answer = loaded.reader.answer(outputs)
+        answer = loaded.reader.answer(*looks)
         details = _members(answer.details)
         encoded = time.perf_counter()
         return Outcome(
@@ -142,9 +142,11 @@ def _session(file: Path, *, threads: int) -> InferenceSession:
     )
 
 
-def _forward(session: InferenceSession, feed: Feed) -> Outputs:
-    outputs: Outputs = session.run(None, feed)
-    return outputs
+def _look(session: InferenceSession, reader: Reader, rgb: RGB) -> tuple[list[Outputs], ...]:
+    def forward(feeds: list[Feed]) -> list[Outputs]:
+        return [session.run(None, feed) for feed in feeds]
+
+    return look(reader, rgb, forward)
 
 
 def _warm_up(key: str, loaded: _Loaded) -> None:
@@ -153,13 +155,14 @@ def _warm_up(key: str, loaded: _Loaded) -> None:
         rgb[height // 3 : height // 2, width // 4 : width // 2] = 0
         for session in filter(None, (loaded.narrow, loaded.wide)):
             try:
-                outputs = [_forward(session, feed) for feed in loaded.reader.inputs(rgb)]
-                answer = loaded.reader.answer(outputs)
+                looks = _look(session, loaded.reader, rgb)
+                answer = loaded.reader.answer(*looks)
             except Exception as error:
                 raise JobFailed(
                     f"{key} fails on a {width} × {height} picture: {_first_line(error)}"
                 ) from error
-            numbers = [part for output in outputs for part in output if part.dtype.kind == "f"]
+            parts = (part for outputs in looks for output in outputs for part in output)
+            numbers = [part for part in parts if part.dtype.kind == "f"]
             if any(np.isnan(part).any() for part in numbers) or not 0 <= answer.confidence <= 1:
                 raise JobFailed(f"{key} answers with numbers that are none")
 
@@ -170,8 +173,7 @@ def _check_probes(key: str, loaded: _Loaded, file: Path, limits: PictureLimits) 
     for number, probe in enumerate(json.loads(file.read_text(encoding="utf-8"))):
         rgb = decode(base64.b64decode(probe["picture"]), limits)
         for session in filter(None, (loaded.narrow, loaded.wide)):
-            outputs = [_forward(session, feed) for feed in loaded.reader.inputs(rgb)]
-            value = loaded.reader.answer(outputs).value
+            value = loaded.reader.answer(*_look(session, loaded.reader, rgb)).value
             if value != probe["value"]:
                 raise JobFailed(
                     f"{key} answers {value!r} to its probe picture {number}, "
