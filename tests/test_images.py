@@ -238,5 +238,5 @@ def test_near_pictures_have_near_hashes_and_thumbnails(draw_line) -> None:
         return (perceptual_hash(a) ^ perceptual_hash(b)).bit_count()
 
     assert apart(line, again) <= 3 < apart(line, other)
-    assert len(thumbnail(line)) == len(thumbnail(np.asarray(scene()))) == 256
+    assert len(thumbnail(line)) == len(thumbnail(np.asarray(scene()))) == 512
     assert perceptual_hash(line) < 2**64

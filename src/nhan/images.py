@@ -127,13 +127,13 @@ def perceptual_hash(rgb: RGB) -> int:
 
 
 def thumbnail(rgb: RGB) -> bytes:
-    """256 grey cells, row by row: what confirms that two pictures of near hashes are one.
+    """512 grey cells, row by row: what confirms that two pictures of near hashes are one.
 
-    16 × 16 cells, or 64 × 4 for wide pictures (text lines). Blank-looking lines collide in the
-    64 bits of `perceptual_hash`; they do not collide here.
+    32 × 16 cells, or 128 × 4 for wide pictures (text lines). Blank-looking lines and lines of a
+    form collide in the 64 bits of `perceptual_hash`; they do not collide here.
     """
     height, width = rgb.shape[:2]
-    size = (64, 4) if width > 3 * height else (16, 16)
+    size = (128, 4) if width > 3 * height else (32, 16)
     return Image.fromarray(rgb).convert("L").resize(size, Image.Resampling.BOX).tobytes()
 
 

@@ -32,7 +32,7 @@ def catalog() -> Catalog:
 
 
 def make_sample(number: int, *, label: str = "", state: State = State.NEW) -> Sample:
-    picture = Picture(f"images/{number}.png", 10, 100, 20, f"{number:016x}", bytes(256))
+    picture = Picture(f"images/{number}.png", 10, 100, 20, f"{number:016x}", bytes(512))
     sample = Sample(
         sha256=f"{number:064x}",
         name=f"{number}.png",

@@ -126,6 +126,15 @@ def test_near_duplicates_across_splits_are_found(workspace: Workspace, add: Add)
     }
 
 
+def test_near_duplicates_with_different_labels_are_found(workspace: Workspace, add: Add) -> None:
+    add(1, "một")
+    add(1, "mốt", quality=85)
+    add(2)
+    finding = kinds(workspace)["near_duplicates_differ"]
+    assert finding.count == 1
+    assert "'một' and 'mốt': 1.png, 1-again.png" in finding.examples[0].message
+
+
 def test_a_leak_between_fixed_splits_is_an_error(workspace: Workspace, add: Add) -> None:
     add(1)
     add(1, quality=85)

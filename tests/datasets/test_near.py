@@ -38,7 +38,16 @@ def test_the_same_line_saved_again_is_near(draw_line: Callable[..., bytes]) -> N
 def test_lines_of_a_form_that_differ_in_a_digit_are_not(draw_line: Callable[..., bytes]) -> None:
     texts = [f"So 12{digit}, duong Tran Hung Dao, quan 1" for digit in range(10)]
     looks = [look(draw_line(text), text) for text in texts]
+    near_hashes = sum((looks[0].phash ^ one.phash).bit_count() <= 3 for one in looks[1:])
+    assert near_hashes > 0  # or the test says nothing
     assert near_clusters(looks, bits=3) == list(range(10))
+
+
+def test_a_copy_with_another_label_is_near(draw_line: Callable[..., bytes]) -> None:
+    """A copy that somebody labelled wrongly leaks as much as any other."""
+    line = draw_line("So 123, duong Tran Hung Dao, quan 1")
+    looks = [look(line, "Số 123"), look(again(line, quality=60), "Số 128")]
+    assert near_clusters(looks, bits=3) == [0, 0]
 
 
 def test_blank_looking_lines_of_one_label_are_told_apart_by_their_thumbnails() -> None:
@@ -67,7 +76,7 @@ def test_another_shape_is_another_picture(draw_line: Callable[..., bytes]) -> No
 @pytest.mark.parametrize("bits", [0, 1, 3, 8, 16])
 def test_banding_finds_what_all_pairs_would(bits: int) -> None:
     rng = np.random.default_rng(bits)
-    cells = rng.integers(0, 256, 256, dtype=np.uint8).tobytes()
+    cells = rng.integers(0, 256, 512, dtype=np.uint8).tobytes()
     base = [int(value) for value in rng.integers(0, 2**63, 20)]
     hashes = []
     for value in base:
@@ -86,7 +95,7 @@ def test_banding_finds_what_all_pairs_would(bits: int) -> None:
 
 def test_twenty_thousand_pictures_take_seconds() -> None:
     rng = np.random.default_rng(0)
-    cells = rng.integers(0, 256, (20_000, 256), dtype=np.uint8)
+    cells = rng.integers(0, 256, (20_000, 512), dtype=np.uint8)
     looks = [
         Look(int(value), cells[n].tobytes(), 100, 20, str(n % 50))
         for n, value in enumerate(rng.integers(0, 2**63, 20_000))
@@ -101,4 +110,4 @@ def test_twenty_thousand_pictures_take_seconds() -> None:
 
 def test_nothing_and_one() -> None:
     assert near_clusters([], bits=3) == []
-    assert near_clusters([Look(1, bytes(256), 1, 1, "")], bits=3) == [0]
+    assert near_clusters([Look(1, bytes(512), 1, 1, "")], bits=3) == [0]

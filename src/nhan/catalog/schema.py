@@ -65,7 +65,7 @@ samples = sa.Table(
     sa.Column("width", sa.Integer, nullable=False, comment="upright, px"),
     sa.Column("height", sa.Integer, nullable=False, comment="upright, px"),
     sa.Column("phash", sa.String(16), nullable=False, comment="64-bit dHash, hexadecimal"),
-    sa.Column("thumbnail", sa.LargeBinary, nullable=False, comment="256 grey cells"),
+    sa.Column("thumbnail", sa.LargeBinary, nullable=False, comment="512 grey cells"),
     sa.Column("name", sa.Text, nullable=False, comment="as the source called it"),
     sa.Column("source", sa.Text, nullable=False, comment="where it came from; a slice of reports"),
     sa.Column(

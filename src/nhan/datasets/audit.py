@@ -153,6 +153,15 @@ def _check_clusters(rows: Sequence[SampleRow], clusters: Sequence[int], findings
         names = ", ".join(row.name for row in similar[:3]) + (" …" if len(similar) > 3 else "")
         fixed = {row.split for row in similar if row.split}
         asked = {row.split or row.split_asked for row in similar} - {""}
+        values = list(dict.fromkeys(row.label or "" for row in similar))
+        if len(values) > 1:
+            findings.add(
+                "near_duplicates_differ",
+                "warning",
+                similar[-1],
+                f"nearly the same picture is labelled {' and '.join(map(repr, values))}: {names}",
+                hint="look at the pictures; unless they differ, one of the labels is wrong",
+            )
         for row in similar[1:]:
             if len(fixed) > 1:
                 findings.add(
