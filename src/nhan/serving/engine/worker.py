@@ -14,7 +14,7 @@ from socket import socket
 from nhan.images import PictureLimits
 from nhan.serving.engine import frames
 from nhan.serving.engine.frames import Kind
-from nhan.serving.engine.memory import give_back, use_one_arena
+from nhan.serving.engine.memory import give_back, keep_memory_flat
 from nhan.serving.engine.outcome import pack_error
 from nhan.serving.engine.runner import Runner
 
@@ -26,7 +26,7 @@ def work(connection: socket, *, wide_threads: int) -> None:
         connection: a blocking stream socket to the front process.
         wide_threads: threads for a lone request; below 2 this worker never goes wide.
     """
-    use_one_arena()
+    keep_memory_flat()
     _Worker(connection, Runner(PictureLimits(), wide_threads=wide_threads)).serve()
 
 
