@@ -184,7 +184,7 @@ def run(demo: Demo) -> None:
         demo.nhan("audit")
         outcome.append(demo.nhan("freeze", DATASET).splitlines()[-1])
     with demo.step("Train a first reader, from the bundled one") as outcome:
-        first = demo.nhan(*train, "--from", "vi-line", "--set", "length.samples=2000").splitlines()[
+        first = demo.nhan(*train, "--from", "vi-line", "--set", "length.samples=1000").splitlines()[
             -1
         ]
         score = test_cer(demo, "1")
@@ -201,7 +201,8 @@ def run(demo: Demo) -> None:
         with demo.step("A worse candidate is refused") as outcome:
             demo.nhan(*train, "--set", "length.samples=300", "--set", "preflight=false")
             refusal = demo.nhan("promote", f"{MODEL}@2", expect=1)
-            outcome.append(refusal.splitlines()[0].removeprefix("error: "))
+            (words,) = [line for line in refusal.splitlines() if line.startswith("error: ")]
+            outcome.append(words.removeprefix("error: "))
         with demo.step("Forms arrive, with a character it has never seen") as outcome:
             forms = draw_forms(demo.folder / "forms", 360, seed=11)
             truths = list(forms.values())
@@ -210,7 +211,7 @@ def run(demo: Demo) -> None:
         with demo.step("People correct them, the next round learns") as outcome:
             demo.nhan("import", demo.folder / "forms", "--source-name", "corrections")
             outcome.append(demo.nhan("freeze", DATASET).splitlines()[-1])
-            demo.nhan(*train, "--from", f"{MODEL}@1", "--set", "length.samples=9000")
+            demo.nhan(*train, "--from", f"{MODEL}@1", "--set", "length.samples=5000")
             outcome.append(
                 demo.nhan("promote", f"{MODEL}@3", "--because", "forms").splitlines()[-1]
             )

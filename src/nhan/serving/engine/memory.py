@@ -5,8 +5,8 @@ dropped in another leaves holes in several. 24 promotions of a 4 MB model grew a
 260 MiB; with one arena, trimmed after each change of models, it stays at 120.
 
 glibc also raises, up to 32 MiB, the size from which a block is mapped and so returned when freed:
-after one large picture, later ones stay in the heap. A picture whose header promises 32 million pixels
-left up to 135 MiB behind; with the size fixed, nothing.
+after one large picture, later ones stay in the heap. A picture whose header promises 32 million
+pixels left up to 135 MiB behind; with the size fixed, nothing.
 """
 
 from __future__ import annotations
