@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_tritonclient(address, toy_picture, binary):
 
 
 def test_the_published_schema_of_v2(address, shared_schemas):
-    schemathesis = shutil.which("schemathesis")
+    schemathesis = shutil.which("schemathesis", path=Path(sys.executable).parent)
     if schemathesis is None:
         pytest.skip("schemathesis is not installed")
     _schemathesis(
@@ -75,7 +76,7 @@ def test_the_published_schema_of_v2(address, shared_schemas):
 
 
 def test_our_own_schema(address):
-    schemathesis = shutil.which("schemathesis")
+    schemathesis = shutil.which("schemathesis", path=Path(sys.executable).parent)
     if schemathesis is None:
         pytest.skip("schemathesis is not installed")
     _schemathesis(schemathesis, f"http://{address[0]}/openapi.json", f"http://{address[0]}")
