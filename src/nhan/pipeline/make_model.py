@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,9 +25,6 @@ except ModuleNotFoundError as error:  # torch, lightning …: the base install s
     if (error.name or "").startswith("nhan"):
         raise
     raise MissingExtra("training", "train") from error
-
-# Beside the run's own files: which model it will become a version of.
-_DESTINATION = "destination.json"
 
 Say = Callable[[str], None]
 
@@ -65,14 +60,23 @@ def make_model(
     """
     frozen = open_dataset(workspace.store, dataset)
     name = check_name(model or frozen.name)
-    config = config.model_copy(update={"task": frozen.task, "start_from": start})
+    config = config.model_copy(
+        update={"task": frozen.task, "start_from": start or config.start_from}
+    )
     run = new_run_id(config)
-    with _weights(workspace, start or config.start_from) as weights:
-        folder = run_folder(workspace, run)
+    with _weights(workspace, config.start_from) as weights:
         if say is not None:
             say(f"run {run} on {frozen.ref}; killed, it goes on with --resume {run}")
-        train(workspace, frozen, config, run=run, start=weights, show=show, console=console)
-    _write(folder / _DESTINATION, {"model": name, "int8": int8})
+        train(
+            workspace,
+            frozen,
+            config,
+            run=run,
+            start=weights,
+            note={"model": name, "int8": int8},
+            show=show,
+            console=console,
+        )
     return _publish(workspace, frozen, run, name, int8=int8, say=say)
 
 
@@ -95,10 +99,9 @@ def resume_model(
     facts = run_facts(workspace, run)
     frozen = open_dataset(workspace.store, facts["dataset"])
     train(workspace, frozen, TrainConfig(), run=run, resume=True, show=show, console=console)
-    noted = run_folder(workspace, run) / _DESTINATION
-    kept = json.loads(noted.read_text(encoding="utf-8")) if noted.exists() else {}
-    name = check_name(model or kept.get("model") or frozen.name)
-    return _publish(workspace, frozen, run, name, int8=bool(kept.get("int8")), say=say)
+    note = facts.get("note", {})
+    name = check_name(model or note.get("model") or frozen.name)
+    return _publish(workspace, frozen, run, name, int8=bool(note.get("int8")), say=say)
 
 
 def _publish(
@@ -149,9 +152,3 @@ def _package(workspace: Workspace, ref: str) -> Package:
     if bundled is not None and bundled.spec.name == name and name not in registry.models():
         return bundled
     return registry.resolve(ref)
-
-
-def _write(path: Path, values: dict[str, object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(values), encoding="utf-8")
-    os.replace(temporary, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +87,7 @@ def train(
     run: str = "",
     resume: bool = False,
     start: Path | None = None,
+    note: Mapping[str, Any] | None = None,
     show: bool = True,
     console: Console | None = None,
 ) -> Run:
@@ -99,6 +100,7 @@ def train(
         run: the run's id; empty for a new one.
         resume: go on with the run of that id from its last checkpoint.
         start: weights of another model, a safetensors file, to begin with.
+        note: JSON-able, kept in `run.json` from the beginning for whoever goes on with the run.
         show: whether to draw progress bars.
         console: where to.
 
@@ -119,7 +121,7 @@ def train(
     judged = prepared_split(workspace, dataset, "validation", learner)
     preflight = _look_over(learner, learned, config)
     if not resume:
-        _begin(folder, config, dataset, learner, begin, adopted)
+        _begin(folder, config, dataset, learner, begin, adopted, note or {})
     learner.network.to(choose_device(config.machine.device))
     begun = learner.begin(Chosen(learned, preflight.fit), judged, cache=workspace.root / "cache")
     if not (folder / PREFLIGHT).exists():
@@ -259,6 +261,7 @@ def _begin(
     learner: Learner,
     begin: Checkpoint | None,
     adopted: Adopted | None,
+    note: Mapping[str, Any],
 ) -> None:
     """Make the run's folder; `run.json` comes last, and only with it can the run be resumed."""
     try:
@@ -281,6 +284,7 @@ def _begin(
         "start_from": config.start_from,
         "adopted": None if adopted is None else vars(adopted),
         "environment": environment(),
+        "note": dict(note),
     }
     _write(folder / FACTS, facts)
 

@@ -1,0 +1,88 @@
+"""From a dataset version to a published version by the real command, killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nhan.datasets.freeze import freeze
+from nhan.samples.importer import import_samples
+from nhan.workspace import Workspace
+
+pytest.importorskip("torch")
+
+SMALL = [
+    "model.options.stem=4",
+    "model.options.channels=[8]",
+    "model.options.blocks=[1]",
+    "model.options.features=16",
+    "model.options.hidden=16",
+    "length.samples=1200",
+    "length.validate_every=100",
+    "length.save_every_s=0.05",
+    "preflight=false",
+    "track=off",
+]
+
+
+@pytest.fixture
+def frozen(workspace: Workspace, tmp_path: Path, draw_line: Callable[..., bytes]) -> Workspace:
+    """A workspace with a dataset version `lines`."""
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    labels = {f"{n:03}.png": f"so {n * 7919 % 9973}" for n in range(60)}
+    for name, text in labels.items():
+        (folder / name).write_bytes(draw_line(text))
+    (folder / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    import_samples(workspace, folder, task="text")
+    freeze(workspace, "lines", task="text")
+    return workspace
+
+
+def _nhan(workspace: Workspace, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "nhan", "--workspace", str(workspace.root), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _train_words() -> list[str]:
+    return [word for option in SMALL for word in ("--set", option)]
+
+
+def test_a_killed_training_goes_on_to_the_model_it_was_meant_for(frozen: Workspace) -> None:
+    process = _nhan(frozen, "train", "lines", "--model", "reader", *_train_words())
+    deadline = time.monotonic() + 120
+    while not (saved := list((frozen.root / "runs").glob("*/last.safetensors"))):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not list(frozen.store.list("models"))
+    for _ in range(2):  # a finished run gives the same version again
+        resumed = _nhan(frozen, "train", "--resume", saved[0].parent.name)
+        out, err = resumed.communicate(timeout=200)
+        assert resumed.returncode == 0, err
+        assert out == "reader@1\n"
+
+
+def test_an_unknown_dataset_is_the_users_mistake(frozen: Workspace) -> None:
+    process = _nhan(frozen, "train", "liens")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.startswith("error: ")
+    assert "lines" in err
+
+
+def test_an_unknown_option_names_the_nearest(frozen: Workspace) -> None:
+    process = _nhan(frozen, "train", "lines", "--set", "optimizer.lrr=1")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "optimizer.lr" in err
