@@ -19,7 +19,7 @@ from nhan.workspace import Workspace
 
 pytest.importorskip("torch")
 
-SMALL = [
+SMALL = (
     "model.options.stem=4",
     "model.options.channels=[8]",
     "model.options.blocks=[1]",
@@ -30,7 +30,7 @@ SMALL = [
     "length.save_every_s=0.05",
     "preflight=false",
     "track=off",
-]
+)
 
 
 @pytest.fixture
