@@ -26,6 +26,7 @@ raises knows neither web nor terminal. One converter per surface reads them:
     ├── JobFailed                      exit 1  training, export, a pipeline step
     │   └── ExportRefused                      the exported model disagrees with the trained one
     ├── GateRefused              409   exit 1  a promotion the gate turned down
+    ├── BadPackage (nhan.models.package)   a model folder that is damaged or incomplete
     └── StorageError             503   exit 1  the object store or catalogue is out of reach
 """
 
