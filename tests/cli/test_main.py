@@ -58,6 +58,15 @@ def test_a_missing_workspace_says_how_to_make_one(
     assert "hint: nhan init" in err
 
 
+@pytest.mark.parametrize("words", [("serve",), ("predict", "line.png"), ("models",)])
+def test_a_workspace_that_was_named_must_exist(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, _, err = call(capsys, *words, "--workspace", str(tmp_path / "none"))
+    assert code == 2
+    assert "is no workspace" in err
+
+
 def test_workspace_option_stands_before_or_after_the_command(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import os
 from pathlib import Path
 
 import typer
@@ -41,6 +42,8 @@ def command(
     try:
         root: Path | None = find_root()
     except NotFound:
+        if os.environ.get("NHAN_WORKSPACE"):
+            raise  # one that was named must exist; without one the bundled reader answers
         root = None
 
     def read_settings() -> Settings:
