@@ -28,8 +28,13 @@ LAYERS = (
     "training",
     "models",
     "evaluation",
+    "uploads",
+    "review",
+    "watching",
     "serving",
     "pipeline",
+    "deploy",
+    "web",
     "doctor",
     "cli",
 )

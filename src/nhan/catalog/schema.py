@@ -80,10 +80,32 @@ samples = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("reason", sa.Text, nullable=False, comment="why skipped or rejected"),
     sa.Column("label_id", _ID, nullable=True, comment="the label that stands"),
+    sa.Column(
+        "priority",
+        sa.Float,
+        nullable=False,
+        server_default="0",
+        comment="usefulness of looking at it next; higher first",
+    ),
+    sa.Column(
+        "opinions",
+        sa.Integer,
+        nullable=False,
+        server_default="1",
+        comment="people who must label it, unseen by each other, before one answer stands",
+    ),
+    sa.Column(
+        "may_train",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.true(),
+        comment="false where whoever sent it did not consent",
+    ),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("task", "sha256"),
     sa.Index("ix_samples_task_state", "task", "state"),
     sa.Index("ix_samples_name", "name"),
+    sa.Index("ix_samples_queue", "task", "state", "priority", "id"),
 )
 
 labels = sa.Table(
@@ -111,4 +133,84 @@ events = sa.Table(
     sa.Column("data", sa.JSON, nullable=False),
     sa.Index("ix_events_kind_at", "kind", "at"),
     sa.Index("ix_events_sample_id", "sample_id"),
+)
+
+# What the server answered, as intake found it among the collected uploads.
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True, comment="the answer's own id"),
+    sa.Column("sample_id", _ID, sa.ForeignKey("samples.id"), nullable=False),
+    sa.Column("model", sa.String(128), nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("value", sa.Text, nullable=False, comment="the text or class answered"),
+    sa.Column("confidence", sa.Float, nullable=False, comment="calibrated, 0..1"),
+    sa.Column("details", sa.JSON, nullable=False, comment="characters or class scores"),
+    sa.Column("user", sa.Text, nullable=False, comment="who asked; may be ''"),
+    sa.Column("consent", sa.Boolean, nullable=True, comment="may train; null: was not said"),
+    sa.Column("sampled", sa.String(32), nullable=False, comment="policy that chose it; may be ''"),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index("ix_predictions_sample_id", "sample_id"),
+    sa.Index("ix_predictions_user", "user"),
+    sa.Index("ix_predictions_model", "model", "version", "at"),
+)
+
+corrections = sa.Table(
+    "corrections",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("prediction_id", sa.String(64), sa.ForeignKey("predictions.id"), nullable=False),
+    sa.Column("label_id", _ID, sa.ForeignKey("labels.id"), nullable=True),
+    sa.Column("value", sa.Text, nullable=False, comment="as given"),
+    sa.Column("given_by", sa.Text, nullable=False, comment="who; may be ''"),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index("ix_corrections_prediction_id", "prediction_id"),
+)
+
+# One person's work on one sample: handed out, drafted, done. The label itself is a row of `labels`.
+reviews = sa.Table(
+    "reviews",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("sample_id", _ID, sa.ForeignKey("samples.id"), nullable=False),
+    sa.Column("reviewer", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, comment="open, done, skipped, undone"),
+    sa.Column("draft", sa.Text, nullable=True, comment="typed and not yet decided"),
+    sa.Column("revision", sa.Integer, nullable=False, comment="of the draft; grows by one"),
+    sa.Column("reason", sa.Text, nullable=False, comment="why skipped; may be ''"),
+    sa.Column("label_id", _ID, sa.ForeignKey("labels.id"), nullable=True),
+    sa.Column("held_until", UtcDateTime, nullable=True, comment="nobody else is given it before"),
+    sa.Column("begun_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime, nullable=True),
+    sa.UniqueConstraint("sample_id", "reviewer"),
+    sa.Index("ix_reviews_reviewer", "reviewer", "state"),
+)
+
+# Which task of which Label Studio project shows which sample.
+labelstudio_tasks = sa.Table(
+    "labelstudio_tasks",
+    metadata,
+    sa.Column("project", sa.String(200), primary_key=True, comment="ADDRESS#PROJECT"),
+    sa.Column("sample_id", _ID, sa.ForeignKey("samples.id"), primary_key=True),
+    sa.Column("task_id", _ID, nullable=False, comment="Label Studio's number"),
+    sa.Column("prediction", sa.Text, nullable=False, comment="MODEL@VERSION last pushed; or ''"),
+    sa.Column("pulled", sa.String(64), nullable=False, comment="hash of what was last pulled"),
+    sa.Column("pushed_at", UtcDateTime, nullable=False),
+    sa.Column("pulled_at", UtcDateTime, nullable=True),
+    sa.UniqueConstraint("project", "task_id"),
+)
+
+# Webhooks still to be delivered, and those that were.
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("event", sa.String(64), nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", UtcDateTime, nullable=True, comment="null: delivered or given up"),
+    sa.Column("delivered_at", UtcDateTime, nullable=True),
+    sa.Column("error", sa.Text, nullable=False, comment="of the last attempt; may be ''"),
+    sa.Index("ix_deliveries_next_at", "next_at"),
 )

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from nhan.errors import NotFound
 from nhan.settings import Settings, load_settings
 from nhan.workspace import find_root
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from nhan.serving.context import Context
 
 
 def command(
@@ -74,4 +80,12 @@ def serve(root: Path | None, read_settings: Callable[[], Settings]) -> int:
         typer.echo(f"Nhãn answers at {main}   try: curl -F file=@line.png {main}/predict", err=True)
         typer.echo(f"admin address {admin}", err=True)
 
-    return Supervisor(root, read_settings(), reload=read_settings, announce=announce).run()
+    def furnish(app: FastAPI, context: Context) -> None:
+        from nhan.web.mount import furnish as add_console  # in the front process only
+
+        add_console(app, context)
+
+    settings = read_settings()
+    return Supervisor(
+        root, settings, reload=read_settings, announce=announce, furnish=furnish
+    ).run()

@@ -18,7 +18,7 @@ Admin address:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -43,13 +43,21 @@ _MAIN = (
 )
 _ADMIN = (admin.router, health.router)
 
+# Adds what stands above this package: the console.
+Furnish = Callable[[FastAPI, Context], None]
+
 # The hottest route goes round FastAPI's routing and parameter handling, which cost about as much
 # as everything else that the front process does for a request.
 _FAST = {("POST", "/predict"): predict.answer_picture}
 
 
-def create_app(context: Context) -> ASGIApp:
-    """The application of the main address."""
+def create_app(context: Context, furnish: Furnish | None = None) -> ASGIApp:
+    """The application of the main address.
+
+    Args:
+        context: the server's parts.
+        furnish: adds further routes; they win over a route of the same path here.
+    """
     settings = context.settings
     app = FastAPI(
         title="Nhãn",
@@ -58,6 +66,8 @@ def create_app(context: Context) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
+    if furnish is not None:
+        furnish(app, context)
     guard = Guard(
         context.keyring,
         enforced=settings.require_keys or not is_loopback(settings.host),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ class Context:
         metrics: what is counted.
         fetcher: gets pictures by URL.
         keyring: who may do what.
+        closing: called in the end, after the last answer.
     """
 
     service: Service
@@ -43,6 +45,7 @@ class Context:
     metrics: Metrics = field(default_factory=Metrics)
     fetcher: Fetcher = field(default_factory=Fetcher)
     keyring: Keyring = field(default_factory=Keyring)
+    closing: list[Callable[[], None]] = field(default_factory=list)
 
     def require_few(self, count: int) -> None:
         """Refuse a request with too many pictures.

@@ -19,7 +19,7 @@ from nhan.errors import NhanError
 from nhan.images import PictureLimits
 from nhan.models.package import Package
 from nhan.models.registry import Registry
-from nhan.serving.app import create_admin_app, create_app
+from nhan.serving.app import Furnish, create_admin_app, create_app
 from nhan.serving.connection import ConnectionLimits, HttpServer
 from nhan.serving.context import Context
 from nhan.serving.engine.dispatch import Dispatcher, QueueLimits
@@ -50,6 +50,7 @@ class FrontPlan:
         admin: listening socket of the admin address.
         control: the supervisor sends the sockets of new workers through it.
         reload: reads the settings again, the command line's over them.
+        furnish: adds the console; called in the front process, so it imports there only.
     """
 
     root: Path | None
@@ -58,6 +59,7 @@ class FrontPlan:
     admin: socket
     control: socket
     reload: Callable[[], Settings]
+    furnish: Furnish | None = None
 
 
 async def serve(plan: FrontPlan) -> None:
@@ -84,7 +86,7 @@ async def serve(plan: FrontPlan) -> None:
         )
         context = Context(service, live=live, root=plan.root, metrics=metrics)
         configure(context, settings, load_keyring(keys_file(plan.root, settings.serve)))
-        apps = create_app(context), create_admin_app(context)
+        apps = create_app(context, plan.furnish), create_admin_app(context)
         main, admin = (HttpServer(app, _connection_limits(settings)) for app in apps)
         stopping = _listen_for_signals(lambda: _reload(plan, context))
         crew = _Crew(plan.control, dispatcher, live, context)
@@ -103,6 +105,8 @@ async def serve(plan: FrontPlan) -> None:
         for lane in dispatcher.lanes:
             if isinstance(lane, ProcessLane):
                 lane.close()
+        for close in context.closing:
+            await asyncio.to_thread(close)
 
 
 def configure(context: Context, settings: Settings, keyring: Keyring) -> None:

@@ -26,11 +26,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from nhan.errors import SettingsError
 from nhan.serving.keys import keys_file, load_keyring, require_keys
 from nhan.serving.logs import set_up_logging
 from nhan.settings import Settings
+
+if TYPE_CHECKING:
+    from nhan.serving.app import Furnish
 
 log = logging.getLogger("nhan.serving.supervisor")
 
@@ -94,6 +98,7 @@ class Supervisor:
         settings: file, environment and command line together.
         reload: reads them again.
         announce: told the main and the admin address once they are open.
+        furnish: adds the console to the main address; called in the front process.
     """
 
     def __init__(
@@ -103,12 +108,14 @@ class Supervisor:
         *,
         reload: Callable[[], Settings],
         announce: Callable[[str, str], None] = lambda _, __: None,
+        furnish: Furnish | None = None,
     ) -> None:
         self._root = root
         self._settings = settings
         self._grace_s = settings.serve.grace_s
         self._reload = reload
         self._announce = announce
+        self._furnish = furnish
         self._children = _Children()
         self._control: socket.socket | None = None
         self._stopping = False
@@ -199,8 +206,8 @@ class Supervisor:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until it can drain
         from nhan.serving.front import FrontPlan, run
 
-        plan = FrontPlan(self._root, self._settings, self._main, self._admin, control, self._reload)
-        run(plan)
+        addresses = self._main, self._admin
+        run(FrontPlan(self._root, self._settings, *addresses, control, self._reload, self._furnish))
 
     def _be_worker(
         self, connection: socket.socket, front: socket.socket, wide_threads: int

@@ -1,0 +1,1 @@
+"""Files for other systems, generated from the same settings and packages."""

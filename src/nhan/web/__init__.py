@@ -1,0 +1,1 @@
+"""The console: pages and their API, mounted in the server beside the prediction routes."""
