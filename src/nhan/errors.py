@@ -32,6 +32,9 @@ raises knows neither web nor terminal. One converter per surface reads them:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class NhanError(Exception):
     """Something Nhãn can name.
@@ -39,20 +42,26 @@ class NhanError(Exception):
     Attributes:
         message: what happened and the value at fault.
         hint: what to do about it; may be empty.
+        details: values that a program needs to go on, e.g. both sides of a conflict; JSON-able,
+            and absent from the answer when empty.
     """
 
     status = 500
     exit_code = 1
     code = "internal_error"
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", details: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = dict(details or {})
 
-    def to_json(self) -> dict[str, dict[str, str]]:
+    def to_json(self) -> dict[str, dict[str, Any]]:
         """The one error shape of every route that is not somebody else's protocol."""
-        return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
+        error = {"code": self.code, "message": self.message, "hint": self.hint}
+        return {"error": {**error, "details": self.details} if self.details else error}
 
 
 class UserError(NhanError):

@@ -133,6 +133,25 @@ class ServeSettings(_Table):
     )
 
 
+class ReviewSettings(_Table):
+    """Labelling by people, in the console and at the terminal."""
+
+    hold_minutes: float = Field(
+        10.0, gt=0, description="how long a sample that was handed out is given to nobody else"
+    )
+    suspect: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="a model so sure of something other than the label casts doubt on the label",
+    )
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        description="opinions that differ by at most this error rate (CER) count as agreeing",
+    )
+
+
 class Settings(BaseSettings):
     """All settings of a workspace, typed and checked."""
 
@@ -145,6 +164,7 @@ class Settings(BaseSettings):
     split: SplitSettings = Field(default_factory=SplitSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    review: ReviewSettings = Field(default_factory=ReviewSettings)
 
     @classmethod
     def settings_customise_sources(

@@ -105,7 +105,8 @@ samples = sa.Table(
     sa.UniqueConstraint("task", "sha256"),
     sa.Index("ix_samples_task_state", "task", "state"),
     sa.Index("ix_samples_name", "name"),
-    sa.Index("ix_samples_queue", "task", "state", "priority", "id"),
+    # The queue's order, so that its head is found without looking at the rest.
+    sa.Index("ix_samples_queue", "task", "state", sa.text("priority DESC"), "id"),
 )
 
 labels = sa.Table(
@@ -174,7 +175,9 @@ reviews = sa.Table(
     sa.Column("id", _ID, primary_key=True),
     sa.Column("sample_id", _ID, sa.ForeignKey("samples.id"), nullable=False),
     sa.Column("reviewer", sa.Text, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False, comment="open, done, skipped, undone"),
+    sa.Column(
+        "state", sa.String(16), nullable=False, comment="open, done, skipped, rejected, final"
+    ),
     sa.Column("draft", sa.Text, nullable=True, comment="typed and not yet decided"),
     sa.Column("revision", sa.Integer, nullable=False, comment="of the draft; grows by one"),
     sa.Column("reason", sa.Text, nullable=False, comment="why skipped; may be ''"),
@@ -184,6 +187,43 @@ reviews = sa.Table(
     sa.Column("ended_at", UtcDateTime, nullable=True),
     sa.UniqueConstraint("sample_id", "reviewer"),
     sa.Index("ix_reviews_reviewer", "reviewer", "state"),
+)
+
+# What each reviewer decided, in order. An undo is a decision too; rows are never changed.
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("number", _ID, primary_key=True, comment="their order"),
+    sa.Column("id", sa.String(64), nullable=False, unique=True, comment="made by the client"),
+    sa.Column("sample_id", _ID, sa.ForeignKey("samples.id"), nullable=False),
+    sa.Column("reviewer", sa.Text, nullable=False),
+    sa.Column(
+        "action", sa.String(16), nullable=False, comment="accept, skip, reject, adjudicate, undo"
+    ),
+    sa.Column("value", sa.Text, nullable=True, comment="as given"),
+    sa.Column("reason", sa.Text, nullable=False, comment="may be ''"),
+    sa.Column("label_id", _ID, sa.ForeignKey("labels.id"), nullable=True),
+    sa.Column("undoes", _ID, sa.ForeignKey("decisions.number"), nullable=True),
+    sa.Column("before", sa.JSON, nullable=False, comment="the sample and review before it"),
+    sa.Column("after", sa.JSON, nullable=False, comment="the sample after it"),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index("ix_decisions_sample_id", "sample_id"),
+    sa.Index("ix_decisions_reviewer", "reviewer", "at"),
+    sa.Index("ix_decisions_at", "at"),
+)
+
+# What a model says of a sample that waits: shown to reviewers, renewed by the next ranking.
+suggestions = sa.Table(
+    "suggestions",
+    metadata,
+    sa.Column("sample_id", _ID, sa.ForeignKey("samples.id"), primary_key=True),
+    sa.Column("model", sa.String(128), nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("value", sa.Text, nullable=False, comment="the text or class answered"),
+    sa.Column("confidence", sa.Float, nullable=False, comment="calibrated, 0..1"),
+    sa.Column("details", sa.JSON, nullable=False, comment="characters or class scores"),
+    sa.Column("why", sa.Text, nullable=False, comment="why to look at it, in words; may be ''"),
+    sa.Column("at", UtcDateTime, nullable=False),
 )
 
 # Which task of which Label Studio project shows which sample.
