@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
+import threading
 import time
 
 import pytest
@@ -12,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nhan.errors import BadRequest
+from nhan.images import PictureLimits
 from nhan.models.package import publish
 from nhan.models.registry import Promotion, Registry
+from nhan.serving.engine.threads import ThreadLane
 from nhan.serving.roster import Deployment, Roster
 
 OTHER = "ĐĂÂÊÔƠƯÉ"
@@ -147,6 +151,24 @@ def test_the_bundled_reader_answers_until_there_is_a_champion(
     assert asyncio.run(scenario()) == "toy"
 
 
+def test_a_champion_of_the_bundled_readers_name_and_number_takes_its_place(
+    serving, workspace, toy_package, toy_files, toy_spec, toy_picture
+):
+    publish(workspace.store, "toy", toy_files, toy_spec(OTHER), run="1")
+    registry = Registry(workspace.store)
+
+    async def scenario():
+        async with serving(package=toy_package, registry=registry) as running:
+            before = (await running.ask(toy_picture("đ"))).json()
+            promote(registry, 1)
+            await running.context.live.refresh()
+            return before, (await running.ask(toy_picture("đ"))).json()
+
+    before, after = asyncio.run(scenario())
+    assert (before["version"], before["text"]) == ("1", "đ")
+    assert (after["version"], after["text"]) == ("1", "Đ")
+
+
 def test_a_replaced_version_is_unloaded_once_idle(serving, registry, toy_picture):
     async def scenario():
         async with serving(package=None, registry=registry) as running:
@@ -159,6 +181,55 @@ def test_a_replaced_version_is_unloaded_once_idle(serving, registry, toy_picture
             return (await running.ask(toy_picture("đ"))).json()["text"]
 
     assert asyncio.run(scenario()) == "Đ"
+
+
+def test_a_version_brought_back_while_its_files_are_being_removed_stays_whole(
+    serving, registry, toy_picture, monkeypatch
+):
+    """Removing takes a while on a busy disk; a worker that starts later needs the files."""
+    removing = threading.Event()
+    remove = shutil.rmtree
+
+    def slowly(folder, *rest):
+        removing.set()
+        time.sleep(0.3)
+        remove(folder, *rest)
+
+    async def scenario():
+        async with serving(package=None, registry=registry) as running:
+            live, dispatcher = running.context.live, running.context.service.dispatcher
+            monkeypatch.setattr("nhan.serving.live.shutil.rmtree", slowly)
+            promote(registry, 2)
+            await live.refresh()
+            await asyncio.to_thread(removing.wait, 10)
+            promote(registry, 1)
+            await live.refresh()
+            await asyncio.gather(*live._leaving)
+            late = ThreadLane("late", dispatcher, PictureLimits())
+            await live.prepare(late)
+            running.lanes.append(late)
+            return (await running.ask(toy_picture("đ"))).json(), live.refusals
+
+    answer, refusals = asyncio.run(scenario())
+    assert (answer["version"], answer["text"], refusals) == ("1", "đ", {})
+
+
+def test_going_back_to_a_version_that_is_still_loaded_is_instant(serving, registry, toy_picture):
+    async def scenario():
+        async with serving(package=None, registry=registry) as running:
+            live, dispatcher = running.context.live, running.context.service.dispatcher
+            promote(registry, 2)
+            await live.refresh()
+            loads = []
+            dispatcher.load = lambda key, folder: loads.append(key)
+            promote(registry, 1)
+            await live.refresh()
+            answers = [(await running.ask(toy_picture("đ"))).json()["text"]]
+            await asyncio.gather(*live._leaving)
+            answers.append((await running.ask(toy_picture("đ"))).json()["text"])
+            return answers, loads
+
+    assert asyncio.run(scenario()) == (["đ", "đ"], [])
 
 
 class TestTrials:

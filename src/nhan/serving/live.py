@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from nhan.errors import NhanError, NotFound, StorageError
@@ -81,6 +82,7 @@ class Live:
         self._on_refusal = on_refusal
         self._seen: dict[str, int] = {}
         self._folders: dict[str, Path] = {}
+        self._loads = count(1)
         self._changing = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -156,7 +158,9 @@ class Live:
         for key in trials.wanted - set(trials.loaded) - set(trials.failures):
             name, version = parse_ref(key)
             try:
-                deployment = await self._load(await self._open(name, version or 0))
+                package = await self._open(name, version or 0)
+                deployment = self._deployment(package)
+                await self._load(key, package)
             except StorageError:
                 raise
             except Exception as error:
@@ -172,36 +176,41 @@ class Live:
         return await asyncio.to_thread(self._registry.open, name, version)
 
     async def _go_live(self, package: Package) -> None:
-        name, key = package.spec.name, package.ref
+        wanted = self._deployment(package)
+        name, key = wanted.name, wanted.key
         current = next((one for one in self._roster.champions if one.name == name), None)
         if current is not None and current.key == key:
             self.refusals.pop(name, None)
             return
-        deployment = await self._load(package)
+        await self._load(key, package)
         self.refusals.pop(name, None)
-        before = self._roster.crown(deployment)
+        before = self._roster.crown(wanted)
         log.info("%s answers now%s", key, f", after {before.key}" if before else "")
         self._on_swap(name)
         if before is not None:
             self._retire_later(before)
 
-    async def _load(self, package: Package) -> Deployment:
-        """Load a version on every lane.
+    def _deployment(self, package: Package) -> Deployment:
+        spec, is_bundled = package.spec, package is self._bundled
+        return Deployment(spec.name, str(spec.version), spec.task, spec.serve, is_bundled)
+
+    async def _load(self, key: str, package: Package) -> None:
+        """Load a version on every lane that has not got it.
 
         Raises:
             NhanError: it is damaged, or a lane cannot run it; all is as it was.
         """
-        spec, key = package.spec, package.ref
+        if key in self._folders:
+            return  # it was only just replaced, or it is on trial
+        # A folder of its own for every load: that of an earlier one may be being removed.
+        folder = self._cache / f"{key}-{next(self._loads)}"
         try:
-            folder = await asyncio.to_thread(package.copy_to, self._cache / key)
+            await asyncio.to_thread(package.copy_to, folder)
             await self._dispatcher.load(key, folder)
         except Exception:
-            if key not in self._folders:
-                await asyncio.to_thread(shutil.rmtree, self._cache / key, True)
+            await asyncio.to_thread(shutil.rmtree, folder, True)
             raise
         self._folders[key] = folder
-        is_bundled = package is self._bundled
-        return Deployment(spec.name, str(spec.version), spec.task, spec.serve, is_bundled)
 
     def _retire_later(self, deployment: Deployment) -> None:
         leaving = asyncio.create_task(self._retire(deployment))

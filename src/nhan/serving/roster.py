@@ -35,9 +35,14 @@ class Deployment:
     last_answer: float = 0.0
 
     @property
-    def key(self) -> str:
-        """`NAME@VERSION`."""
+    def ref(self) -> str:
+        """`NAME@VERSION`, as answers name it."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def key(self) -> str:
+        """What lanes know it by: the bundled reader is no version of a workspace's model."""
+        return f"{self.ref} (bundled)" if self.bundled else self.ref
 
 
 class Roster:

@@ -83,10 +83,10 @@ class Trials:
     def compare(self, deployment: Deployment, answer: str, champion: str, *, id_: str) -> None:
         """Record a silent answer beside the one that was given."""
         agrees = answer == champion
-        self.agreed[deployment.key, agrees] += 1
+        self.agreed[deployment.ref, agrees] += 1
         if not agrees:
             self.differences.append(
-                {"id": id_, "candidate": deployment.key, "answer": answer, "champion": champion}
+                {"id": id_, "candidate": deployment.ref, "answer": answer, "champion": champion}
             )
 
     def report(self) -> dict[str, Any]:

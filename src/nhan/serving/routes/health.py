@@ -24,7 +24,7 @@ async def readyz(request: Request) -> Response:
     context = context_of(request)
     require_ready(context)
     return JSONResponse(
-        {"status": "ready", "models": [one.key for one in context.service.roster.champions]}
+        {"status": "ready", "models": [one.ref for one in context.service.roster.champions]}
     )
 
 
