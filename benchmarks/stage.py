@@ -1,0 +1,308 @@
+"""What the serving benchmarks share: pictures, a workspace, a server under a load tool.
+
+Every contestant has the same weights, pictures and load tool (`wrk`), on this machine.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PEERS = HERE / "peers"
+PICTURES = 64
+
+
+@dataclass
+class Load:
+    """What the load tool saw."""
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+    refused: int
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A server that can be put on the stage.
+
+    Attributes:
+        module: the Python package it needs.
+        script: of the peers' folder; empty for our own.
+        path: where it takes pictures.
+        ready_s: how long it may take to answer for the first time.
+    """
+
+    module: str
+    script: str = ""
+    path: str = "/predict"
+    ready_s: float = 60
+
+    @property
+    def python(self) -> str:
+        """The interpreter that has it: this one, or that of its own environment."""
+        if find_spec(self.module) is not None:
+            return sys.executable
+        own = ROOT / ".engines" / self.module / "bin/python"
+        return str(own) if own.exists() else ""
+
+
+CONTESTANTS = {
+    "nhan": Contestant("nhan"),
+    "flask": Contestant("flask", "naive_flask.py"),
+    "fastapi": Contestant("fastapi", "plain_fastapi.py"),
+    "litserve": Contestant("litserve", "with_litserve.py"),
+    "torchserve": Contestant("torchserve", "with_torchserve.py", "/predictions/line", 120),
+}
+
+
+def installed() -> list[str]:
+    """The contestants that can be started here."""
+    return [name for name, contestant in CONTESTANTS.items() if contestant.python]
+
+
+class Stage:
+    """Starts servers and loads them.
+
+    Args:
+        workspace: with a champion.
+        pictures: a folder of pictures to ask about.
+        folder: for scripts.
+    """
+
+    def __init__(self, workspace: Path, pictures: Path, folder: Path) -> None:
+        self.workspace = workspace
+        self.pictures = pictures
+        self.cold_start: dict[str, float] = {}
+        self._path = ""
+        self._script = folder / "post.lua"
+        self._script.write_text(_LUA.replace("PICTURES", str(pictures)))
+
+    @contextmanager
+    def running(self, name: str, **variables: str) -> Iterator[int]:
+        """A server, up and answering; its port.
+
+        Args:
+            name: of a contestant.
+            variables: for its environment.
+        """
+        contestant, port = CONTESTANTS[name], free_port()
+        self._path = contestant.path
+        begun = time.perf_counter()
+        environment = {
+            **os.environ,
+            "NHAN_WORKSPACE": str(self.workspace),
+            "BENCH_PACKAGE": str(package_folder(self.workspace)),
+            "PORT": str(port),
+            "PYTHONPATH": str(ROOT / "src"),
+            **variables,
+        }
+        command = (
+            ["-m", "nhan", "serve", "--port", str(port), "--admin-port", "0"]
+            if name == "nhan"
+            else [str(PEERS / contestant.script)]
+        )
+        self._process = subprocess.Popen(
+            [contestant.python, *command],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            picture = next(self.pictures.iterdir()).read_bytes()
+            _until(lambda: _answers(port, self._path, picture), contestant.ready_s)
+            self.cold_start[name] = min(self.cold_start.get(name, 1e9), time.perf_counter() - begun)
+            yield port
+        finally:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def load(self, port: int, clients: int, seconds: float) -> Load:
+        """Load a server with a number of clients that each wait for their answer."""
+        ran = subprocess.run(
+            [
+                "wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "30s",
+                "-s", str(self._script), f"http://127.0.0.1:{port}{self._path}",
+            ],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        last = json.loads(ran.stdout.strip().splitlines()[-1])
+        return Load(**last)
+
+    def memory_mib(self) -> float:
+        """Proportional set size of the server and all its descendants, MiB."""
+        family = [self._process.pid]
+        for pid in family:
+            children = Path(f"/proc/{pid}/task").glob("*/children")
+            family += [int(child) for file in children for child in file.read_text().split()]
+        return sum(_pss_kib(pid) for pid in family) / 1024
+
+
+def _pss_kib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+_LUA = """
+local bodies = {}
+for name in io.popen('ls "PICTURES"'):lines() do
+  local file = io.open("PICTURES/" .. name, "rb")
+  bodies[#bodies + 1] = '--b0undary\\r\\nContent-Disposition: form-data; name="file"; ' ..
+    'filename="' .. name .. '"\\r\\nContent-Type: image/png\\r\\n\\r\\n' .. file:read("*all") ..
+    '\\r\\n--b0undary--\\r\\n'
+  file:close()
+end
+local headers = { ["Content-Type"] = "multipart/form-data; boundary=b0undary" }
+local turn = 0
+function request()
+  turn = turn % #bodies + 1
+  return wrk.format("POST", nil, headers, bodies[turn])
+end
+refused, failed = 0, 0
+function response(status)
+  if status == 429 then refused = refused + 1 elseif status ~= 200 then failed = failed + 1 end
+end
+local threads = {}
+function setup(thread) table.insert(threads, thread) end
+function done(summary, latency)
+  local refused, failed = 0, 0
+  for _, thread in ipairs(threads) do
+    refused = refused + thread:get("refused")
+    failed = failed + thread:get("failed")
+  end
+  failed = failed + summary.errors.connect + summary.errors.read + summary.errors.write
+    + summary.errors.timeout
+  local good = summary.requests - refused - failed
+  print(string.format(
+    '{"per_s": %.3f, "p50_ms": %.3f, "p99_ms": %.3f, "failed": %d, "refused": %d}',
+    good / summary.duration * 1e6, latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+    failed, refused))
+end
+"""
+
+
+def collect_pictures(source: Path | None, target: Path) -> None:
+    target.mkdir()
+    if source is not None:
+        files = sorted(file for file in source.rglob("*.png"))
+        random.Random(0).shuffle(files)
+        for number, file in enumerate(files[:PICTURES]):
+            (target / f"{number:03d}.png").write_bytes(file.read_bytes())
+        return
+    for number in range(PICTURES):
+        (target / f"{number:03d}.png").write_bytes(_draw_line(number))
+
+
+def _draw_line(seed: int) -> bytes:
+    """A line of letters as a scanner gives it: 28 to 64 px high, 8 to 48 letters, some noise."""
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    chance = random.Random(seed)
+    height = chance.randint(28, 64)
+    text = "".join(
+        chance.choices("abcdeghiklmnopqrstuvxy ABCDE 0123456789.,", k=chance.randint(8, 48))
+    )
+    font = ImageFont.load_default(size=height * 0.6)
+    image = Image.new("RGB", (int(font.getlength(text)) + height, height), (244, 241, 233))
+    ImageDraw.Draw(image).text((height // 3, height // 8), text, fill=(30, 28, 40), font=font)
+    noise = np.random.default_rng(seed).normal(0, 5, (height, image.width, 1))
+    noisy = np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noisy).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make_workspace(root: Path, pictures: Path, *, versions: int = 1) -> Path:
+    """A champion with the baseline network and random weights: speed does not depend on them.
+
+    Args:
+        root: the new workspace.
+        pictures: the export is compared with the network on two of them.
+        versions: how many, with different weights; the first is the champion.
+    """
+    import torch
+
+    from nhan.images import decode
+    from nhan.models.package import publish
+    from nhan.models.registry import Promotion, Registry
+    from nhan.tasks.text.charset import Charset
+    from nhan.tasks.text.learner import TextLearner
+    from nhan.training.export import to_onnx
+    from nhan.workspace import Workspace
+
+    with Workspace.init(root) as workspace:
+        for number in range(versions):
+            torch.manual_seed(number)
+            learner = TextLearner({"charset": Charset().characters}, {"network": "crnn"})
+            files = sorted(pictures.iterdir())[:2]
+            some = [learner.preparer(decode(file.read_bytes())) for file in files]
+            model = to_onnx(learner, learner.batch(some, ["a", "b"], training=False))
+            spec = {
+                "task": "text",
+                "prepare": learner.preparation(),
+                "outputs": learner.outputs(),
+                "calibration": {},
+            }
+            package = {"model.onnx": model, "metrics.json": b"{}"}
+            publish(workspace.store, "vi-line", package, spec, run=f"benchmark {number}")
+        Registry(workspace.store).record(
+            "vi-line", Promotion(action="forced", version=1), expected=0
+        )
+    return root
+
+
+def package_folder(workspace: Path) -> Path:
+    return max((workspace / "objects/models").glob("*/*/nhan.json")).parent
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int, path: str, picture: bytes) -> bool:
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}",
+        body + picture + b"\r\n--b--\r\n",
+        {"Content-Type": "multipart/form-data; boundary=b"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit("the server did not answer in time")
+        time.sleep(0.01)
