@@ -155,7 +155,7 @@ def receipt(dice: Dice) -> str:
         text = f"{label}{dice.pick((': ', ':', ' '))}{date(dice)}"
     else:
         text = dice.pick((address, phone, code, web, amount))(dice)
-    return text
+    return text.upper() if dice.chance(0.15) else text  # many printers know capitals only
 
 
 def sign(dice: Dice) -> str:

@@ -123,7 +123,7 @@ receipt         2     0      3       62     0      0            0      0
 number          4     5      4        8     6      6            6     24
 sign            1     0      2        0     0     55            0      6
 heading         3     6      5        0    12      6            1      0
-english         5     3      3        3     0      7            0      4
+english         5     3      3        5     0      8            0      5
 code            3     3      2        4     3      0            1      8
 unmarked        2     1      2        8     0      0            1      0
 """

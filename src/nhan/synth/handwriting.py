@@ -44,6 +44,7 @@ class Hand:
         joined: share of neighbouring letters that are joined.
         mark_size: width of a vowel mark or tone.
         tone_right, tone_up: where tones are put, beyond the middle and the top of the letter.
+        late: how far to the right roofs and bowls stray, put when the word is written.
         hasty: how much marks are flattened to dashes and dots.
     """
 
@@ -61,6 +62,7 @@ class Hand:
     mark_size: float
     tone_right: float
     tone_up: float
+    late: float
     hasty: float
 
     @classmethod
@@ -69,7 +71,7 @@ class Hand:
         return cls(
             slant=dice.around(0.08, 0.12 + 0.1 * hard),
             wide=dice.uniform(1 - 0.25 * hard, 1 + 0.3 * hard),
-            tracking=dice.uniform(-0.06, 0.08) * (0.4 + hard),
+            tracking=dice.uniform(-0.08, 0.08) * (0.4 + hard),
             word_gap=dice.uniform(0.22, 0.45 + 0.45 * hard),
             wobble=dice.uniform(0.004, 0.012 + 0.034 * hard),
             jitter=dice.uniform(0.1, 1.0) * hard,
@@ -77,10 +79,11 @@ class Hand:
             wander=dice.uniform(0, 0.07) * hard,
             pen=math.exp(dice.uniform(math.log(0.025), math.log(0.075))),
             pressure=dice.uniform(0, 0.5) * hard,
-            joined=dice.pick((0.0, 0.0, 0.3, 0.8)) * dice.random() * min(1.0, 0.3 + hard),
+            joined=dice.pick((0.0, 0.0, 0.4, 0.8, 1.0)) * dice.random() * min(1.0, 0.4 + hard),
             mark_size=dice.uniform(0.17, 0.32),
             tone_right=dice.uniform(-0.04, 0.06 + 0.2 * hard),
             tone_up=dice.uniform(0.0, 0.10),
+            late=dice.uniform(0, 0.12) * hard,
             hasty=dice.random() * hard,
         )
 
@@ -142,7 +145,7 @@ def _marks(dice: Dice, hand: Hand, path: GlyphPath, char: str) -> list[Stroke]:
     left, top, right, bottom = path.box
     middle, size = (left + right) / 2, hand.mark_size * dice.uniform(0.85, 1.15)
     out: list[Stroke] = []
-    ceiling = top
+    ceiling, above = top, middle
     if letter.mark == "stroke":
         high, wide = bottom - top, right - left
         if letter.base == "d":
@@ -164,13 +167,14 @@ def _marks(dice: Dice, hand: Hand, path: GlyphPath, char: str) -> list[Stroke]:
     elif letter.mark in ("circumflex", "breve"):
         shape = _roof(dice, hand.hasty) if letter.mark == "circumflex" else _bowl(dice, hand.hasty)
         y = top - size * dice.uniform(0.35, 0.6) - 0.02
-        out.append(_placed(shape, middle + dice.around(0.01, 0.03), y, size, dice.around(0, 0.1)))
+        above = middle + hand.late
+        out.append(_placed(shape, above + dice.around(0.01, 0.03), y, size, dice.around(0, 0.1)))
         ceiling = y - size * 0.25
     if letter.tone == "level":
         return out
     shape = _tone(dice, letter.tone, hand.hasty)
     x, y = (
-        middle + hand.tone_right + dice.around(0, 0.03),
+        above + hand.tone_right + dice.around(0, 0.03),
         ceiling - hand.tone_up - size * dice.uniform(0.4, 0.7),
     )
     if letter.tone == "dot":
