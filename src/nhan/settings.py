@@ -21,7 +21,9 @@ from nhan.errors import SettingsError
 FILE_NAME = "nhan.toml"
 _PREFIX = "NHAN_"
 # Variables that are not settings: where the workspace is, where fonts are, and the like.
-OTHER_VARIABLES = frozenset({"NHAN_WORKSPACE", "NHAN_FONTS", "NHAN_KEY", "NHAN_URL"})
+OTHER_VARIABLES = frozenset(
+    {"NHAN_WORKSPACE", "NHAN_FONTS", "NHAN_KEY", "NHAN_URL", "NHAN_WEBHOOK_SECRET"}
+)
 
 
 class _Table(BaseModel):
@@ -87,6 +89,11 @@ class ServeSettings(_Table):
 
     host: str = Field("127.0.0.1", description="main address; any other than loopback needs keys")
     port: int = Field(8000, ge=0, le=65535, description="main port; 0 picks a free one")
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="path under which a proxy shows the main address, e.g. /nhan",
+    )
     admin_host: str = Field("127.0.0.1", description="admin address; the same rule")
     admin_port: int = Field(8001, ge=0, le=65535, description="admin port")
     workers: int = Field(0, ge=0, description="inference workers; 0 means one per core")
@@ -152,6 +159,134 @@ class ReviewSettings(_Table):
     )
 
 
+class LoopSettings(_Table):
+    """Rounds: what came back from use becomes the next version."""
+
+    dataset: str = Field("", description="dataset that rounds freeze; empty: the only one")
+    model: str = Field(
+        "", description="model that rounds train; empty: the one trained on that dataset"
+    )
+    start: str = Field(
+        "champion",
+        description="what training begins from: champion (before there is one: the bundled "
+        "reader), scratch, or a MODEL[@V]",
+    )
+    train: list[str] = Field(
+        [], description='training options over the defaults, as for --set: "length.epochs=10"'
+    )
+    int8: bool = Field(False, description="also make an int8 model, if it loses little")
+    audit: Literal["refuse", "warn"] = Field(
+        "refuse", description="when the label doctor finds what must be fixed"
+    )
+    cron: str = Field("", description="`nhan loop watch`: minute hour day month weekday; empty: no")
+    min_new_labels: int = Field(
+        100, ge=0, description="`nhan loop watch`: a round at so many new labels; 0: not for labels"
+    )
+    on_drift: bool = Field(
+        False, description="`nhan loop watch`: a round when uploads drift and there are new labels"
+    )
+    drift_psi: float = Field(
+        0.25, gt=0, description="stability index (PSI) from which on something has drifted"
+    )
+    missed: Literal["once", "skip"] = Field(
+        "once", description="moments of `cron` while nobody watched: one round at once, or none"
+    )
+    look_s: float = Field(
+        30.0, gt=0, description="`nhan loop watch`: seconds between two looks at what came in"
+    )
+    server: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="address that must answer with a new champion; empty: that of [serve]",
+    )
+    verify_s: float = Field(
+        30.0, ge=0, description="seconds within which a promoted version must answer"
+    )
+    budget: bool = Field(
+        True, description="train on parts of the data after a promotion, to tell what labels bring"
+    )
+
+
+class WebhookSettings(_Table):
+    """Who is told of labels, datasets, runs, promotions; the key is in NHAN_WEBHOOK_SECRET."""
+
+    urls: list[str] = Field([], description="http(s) addresses that events are posted to")
+    events: list[str] = Field([], description="only these events; empty: all")
+    timeout_s: float = Field(10.0, gt=0, description="time for an address to answer")
+    give_up_h: float = Field(72.0, gt=0, description="hours of retries before one is given up")
+
+
+class DeploySettings(_Table):
+    """What `nhan export` writes into other systems' files."""
+
+    image: str = Field("localhost/nhan-serve:latest", description="image of the server")
+    train_image: str = Field(
+        "localhost/nhan-train:latest", description="image of training and of the loop's steps"
+    )
+    namespace: str = Field("nhan", description="Kubernetes namespace")
+    secret: str = Field(
+        "nhan", description="Secret with key, catalog, aws-access-key-id, aws-secret-access-key"
+    )
+    min_replicas: int = Field(1, ge=0, description="servers that always run")
+    max_replicas: int = Field(4, ge=1, description="servers at most")
+    cpu: str = Field("2", description="processors of one server; one inference worker for each")
+    memory: str = Field("1Gi", description="memory limit of one server")
+    canary_percent: int = Field(
+        100, ge=0, le=100, description="share of traffic that a changed InferenceService gets"
+    )
+    prometheus: str = Field(
+        "http://prometheus-operated.monitoring:9090", description="Prometheus, as KEDA reaches it"
+    )
+
+
+class UploadSettings(_Table):
+    """What is kept of the pictures that users send, and what is looked at first."""
+
+    collect: Literal["all", "sampled", "off"] = Field(
+        "all", description="which answered pictures are kept: all, those a policy chose, none"
+    )
+    durable: bool = Field(
+        True, description="a picture is on the local disk before its answer is sent"
+    )
+    spool: str = Field("spool", description="local folder, in the workspace, where pictures wait")
+    spool_megabytes: int = Field(1024, ge=1, description="its size at most, in millions of bytes")
+    free_megabytes: int = Field(256, ge=0, description="disk space that the spool leaves to others")
+    when_full: Literal["answer", "refuse"] = Field(
+        "answer", description="a full spool: answer and keep nothing, or refuse with 503"
+    )
+    ship_after_s: float = Field(
+        2.0, gt=0, description="how long a picture waits before it is sent to the object store"
+    )
+    keep_days: int = Field(
+        0, ge=0, description="pictures that nobody labelled are erased after so many days; 0: never"
+    )
+    consent_needed: bool = Field(
+        False, description="train only with pictures whose sender said X-Nhan-Consent: yes"
+    )
+    trust_corrections: bool = Field(
+        False, description="a correction stands as the label at once; otherwise it is reviewed"
+    )
+    random_share: float = Field(
+        0.02, ge=0, le=1, description="share of pictures queued for review by chance alone"
+    )
+    random_a_day: int = Field(200, ge=0, description="at most so many by chance a day; 0: none")
+    low_confidence: float = Field(
+        0.7, ge=0, le=1, description="answers less sure than this are queued for review"
+    )
+    low_confidence_a_day: int = Field(200, ge=0, description="at most so many a day; 0: none")
+    disagreement_a_day: int = Field(
+        200, ge=0, description="pictures on which a shadow differs from the champion, a day"
+    )
+    rare_below: int = Field(
+        3, ge=1, description="a character or class is new until it was answered so many times"
+    )
+    new_content_a_day: int = Field(100, ge=0, description="pictures with new ones queued a day")
+    novelty: float = Field(
+        0.9, ge=0, le=1, description="pictures stranger than this are queued; see docs/uploads.md"
+    )
+    novelty_a_day: int = Field(100, ge=0, description="at most so many a day; 0: none")
+
+
 class Settings(BaseSettings):
     """All settings of a workspace, typed and checked."""
 
@@ -164,6 +299,10 @@ class Settings(BaseSettings):
     split: SplitSettings = Field(default_factory=SplitSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    uploads: UploadSettings = Field(default_factory=UploadSettings)
+    deploy: DeploySettings = Field(default_factory=DeploySettings)
+    loop: LoopSettings = Field(default_factory=LoopSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     review: ReviewSettings = Field(default_factory=ReviewSettings)
 
     @classmethod

@@ -68,6 +68,8 @@ class Sample:
         picture: needed to write a new sample; None when an existing one was read.
         label: the one that stands, if any.
         labels: every label ever given, by key.
+        priority: usefulness of looking at it next, higher first.
+        may_train: false where whoever sent it did not consent.
         changed: its own columns differ from the catalogue's.
     """
 
@@ -79,6 +81,8 @@ class Sample:
     state: State
     reason: str = ""
     split: str = ""
+    priority: float = 0.0
+    may_train: bool = True
     id: int | None = None
     picture: Picture | None = None
     label: GivenLabel | None = None
@@ -107,6 +111,7 @@ class SampleRow:
     reason: str
     label: str | None
     given: str | None
+    may_train: bool = True
 
 
 def known_hashes(catalog: Catalog, task: str) -> Iterator[str]:
@@ -139,6 +144,8 @@ def load_samples(connection: sa.Connection, task: str, hashes: Iterable[str]) ->
                 split=row["split"],
                 state=State(row["state"]),
                 reason=row["reason"],
+                priority=row["priority"],
+                may_train=row["may_train"],
                 id=row["id"],
             )
             found[sample.sha256] = by_id[row["id"]] = sample
@@ -288,6 +295,8 @@ def _columns(task: str, sample: Sample) -> dict[str, Any]:
         "state": sample.state.value,
         "reason": sample.reason,
         "label_id": None,
+        "priority": sample.priority,
+        "may_train": sample.may_train,
         "created_at": datetime.now(UTC),
     }
 
@@ -301,7 +310,15 @@ def _update(connection: sa.Connection, changed: Sequence[Sample]) -> None:
         .values(
             {
                 name: sa.bindparam(f"b_{name}")
-                for name in ("label_id", "state", "reason", "group", "split_asked")
+                for name in (
+                    "label_id",
+                    "state",
+                    "reason",
+                    "group",
+                    "split_asked",
+                    "priority",
+                    "may_train",
+                )
             }
         ),
         [
@@ -312,6 +329,8 @@ def _update(connection: sa.Connection, changed: Sequence[Sample]) -> None:
                 "b_reason": sample.reason,
                 "b_group": sample.group,
                 "b_split_asked": sample.split_asked,
+                "b_priority": sample.priority,
+                "b_may_train": sample.may_train,
             }
             for sample in changed
         ],
@@ -337,4 +356,5 @@ def _row(row: sa.RowMapping) -> SampleRow:
         reason=row["reason"],
         label=row["value"],
         given=row["given"],
+        may_train=row["may_train"],
     )
