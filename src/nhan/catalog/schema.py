@@ -203,7 +203,7 @@ decisions = sa.Table(
     sa.Column("value", sa.Text, nullable=True, comment="as given"),
     sa.Column("reason", sa.Text, nullable=False, comment="may be ''"),
     sa.Column("label_id", _ID, sa.ForeignKey("labels.id"), nullable=True),
-    sa.Column("undoes", _ID, sa.ForeignKey("decisions.number"), nullable=True),
+    sa.Column("undoes", _ID, sa.ForeignKey("decisions.number"), nullable=True, unique=True),
     sa.Column("before", sa.JSON, nullable=False, comment="the sample and review before it"),
     sa.Column("after", sa.JSON, nullable=False, comment="the sample after it"),
     sa.Column("at", UtcDateTime, nullable=False),

@@ -131,12 +131,14 @@ class Task(ABC):
             line's text is not).
         highest: no metric of the task exceeds this, so no interval does; rates of edits may
             exceed 1.
+        choices: labels are few and listed, so a reviewer chooses one instead of typing.
     """
 
     name: str
     primary: str
     folder_is_label: bool = False
     highest: float = math.inf
+    choices: bool = False
 
     @abstractmethod
     def normalise(self, label: str) -> str:
@@ -202,6 +204,23 @@ class Task(ABC):
     def describe(self, answer: Answer) -> str:
         """An answer for people at a terminal, perhaps in several lines; by default its value."""
         return answer.value
+
+    def uncertainty(self, answer: Answer) -> float:
+        """How much a person's look at this answer would tell, 0..1; by default 1 - confidence."""
+        return 1.0 - answer.confidence
+
+    def parts(self, label: str) -> frozenset[str]:
+        """What of a label can be new to a model; by default the label as a whole."""
+        return frozenset((label,))
+
+    def agreement(self, first: Sequence[str], second: Sequence[str]) -> dict[str, float]:
+        """How far two people agree who labelled the same samples, in the same order.
+
+        Returns:
+            `same`: share of equal labels, 0..1; and what is customary for the task.
+        """
+        same = sum(a == b for a, b in zip(first, second, strict=True))
+        return {"same": same / max(len(first), 1)}
 
     @abstractmethod
     def slices(self, truth: str) -> dict[str, str]:

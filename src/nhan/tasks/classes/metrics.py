@@ -68,6 +68,23 @@ def ranks(truth: str, labels: Mapping[str, float]) -> dict[str, float]:
     return {f"top_{k}_error": float(truth not in order[:k]) for k in TOP if 2 * k < len(order)}
 
 
+def kappa(first: Sequence[str], second: Sequence[str]) -> float:
+    """How far two people agree beyond chance: 1 always, 0 as if they guessed, below 0 less.
+
+    Where both gave one and the same class throughout, chance alone explains everything and the
+    figure is undefined; it is given as 1.
+
+    Source: Cohen 1960, A coefficient of agreement for nominal scales.
+    """
+    samples = len(first)
+    if not samples:
+        return 0.0
+    same = sum(a == b for a, b in zip(first, second, strict=True)) / samples
+    one, other = Counter(first), Counter(second)
+    chance = sum(count * other[name] for name, count in one.items()) / samples**2
+    return 1.0 if chance == 1.0 else (same - chance) / (1 - chance)
+
+
 def _counts(
     truths: Sequence[str], answers: Sequence[str]
 ) -> tuple[Counter[str], Counter[str], Counter[str]]:

@@ -27,6 +27,7 @@ class ClassesTask(Task):
     primary = "error"
     folder_is_label = True
     highest = 1.0
+    choices = True
 
     def normalise(self, label: str) -> str:
         """See `normalise_class`."""
@@ -69,6 +70,16 @@ class ClassesTask(Task):
         """The best classes, high to low, each with its score before it."""
         best = list(answer.details.get("labels", {}).items())[:_SHOWN]
         return "\n".join(f"{score:.4f}  {name}" for name, score in best) or answer.value
+
+    def uncertainty(self, answer: Answer) -> float:
+        """How close the second class comes to the first: 1 - their margin."""
+        scores = sorted(answer.details.get("labels", {}).values(), reverse=True)
+        second = scores[1] if len(scores) > 1 else 0.0
+        return 1.0 - max(0.0, answer.confidence - second)
+
+    def agreement(self, first: Sequence[str], second: Sequence[str]) -> dict[str, float]:
+        """Also `kappa`; see `metrics.kappa`."""
+        return {**super().agreement(first, second), "kappa": metrics.kappa(first, second)}
 
     def slices(self, truth: str) -> dict[str, str]:
         """By class: the error rate of a slice is 1 - the class's recall."""

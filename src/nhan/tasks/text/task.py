@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nhan.errors import MissingExtra
-from nhan.tasks.base import Confusion, Finding, Rate, Task
+from nhan.tasks.base import Answer, Confusion, Finding, Rate, Task
 from nhan.tasks.text import legacy, metrics
 from nhan.tasks.text.alphabet import strip_marks
 from nhan.tasks.text.charset import Charset
@@ -79,6 +79,25 @@ class TextTask(Task):
             "accuracy_by_char": legacy.accuracy_by_char(truths, answers),
             "accuracy_by_field": legacy.accuracy_by_field(truths, answers),
         }
+
+    def uncertainty(self, answer: Answer) -> float:
+        """The doubt about the line and about its least sure character, half each.
+
+        The line's confidence falls with its length, the least sure character's does not: together
+        they find both a line full of small doubts and one hopeless letter in a good line.
+        """
+        characters = answer.details.get("characters") or ()
+        least = min((float(one["confidence"]) for one in characters), default=answer.confidence)
+        return 1.0 - (answer.confidence + least) / 2
+
+    def parts(self, label: str) -> frozenset[str]:
+        """Its characters."""
+        return frozenset(label)
+
+    def agreement(self, first: Sequence[str], second: Sequence[str]) -> dict[str, float]:
+        """Also `cer`, the mean of the CER of each person against the other."""
+        both = (metrics.cer(first, second) + metrics.cer(second, first)) / 2
+        return {**super().agreement(first, second), "cer": both}
 
     def slices(self, truth: str) -> dict[str, str]:
         """By length in characters, and by what the line is made of."""

@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Text, nullable=True),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("label_id", _ID, sa.ForeignKey("labels.id"), nullable=True),
-        sa.Column("undoes", _ID, sa.ForeignKey("decisions.number"), nullable=True),
+        sa.Column("undoes", _ID, sa.ForeignKey("decisions.number"), nullable=True, unique=True),
         sa.Column("before", sa.JSON, nullable=False),
         sa.Column("after", sa.JSON, nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
