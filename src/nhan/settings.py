@@ -282,7 +282,9 @@ class UploadSettings(_Table):
     )
     new_content_a_day: int = Field(100, ge=0, description="pictures with new ones queued a day")
     novelty: float = Field(
-        0.9, ge=0, le=1, description="pictures stranger than this are queued; see docs/uploads.md"
+        4.0,
+        gt=0,
+        description="standard deviations from the usual size, brightness or detail that are novel",
     )
     novelty_a_day: int = Field(100, ge=0, description="at most so many a day; 0: none")
 

@@ -161,6 +161,16 @@ class Store:
         except _FAILURES as error:
             raise self._failure("look at", path, error) from error
 
+    def modified(self, path: str) -> datetime | None:
+        """When an object was last written, by the store's own clock; None when there is none."""
+        try:
+            moment: datetime = obstore.head(self._backend, path)["last_modified"]
+            return moment
+        except _ABSENT:
+            return None
+        except _FAILURES as error:
+            raise self._failure("look at", path, error) from error
+
     def folders(self, prefix: str) -> list[str]:
         """The names directly below a prefix that have objects under them, sorted."""
         try:

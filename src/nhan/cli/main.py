@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("nhan.cli.predict", "Answer for picture files and folders."),
     "serve": ("nhan.cli.serve", "Answer over HTTP."),
     "keys": ("nhan.cli.keys", "Make, list and revoke the keys of a server."),
+    "loop": ("nhan.cli.loop", "Rounds: what came back from use becomes the next version."),
     "export": ("nhan.cli.export", "Write a model in another system's form."),
     "doctor": ("nhan.cli.doctor", "Explain what this machine and workspace have and lack."),
 }

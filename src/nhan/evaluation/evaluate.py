@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -80,6 +81,28 @@ def evaluate(
         BadPackage: the model is damaged.
     """
     package = Registry(workspace.store).resolve(model)
+    return evaluate_package(workspace, package, dataset, split=split, advance=advance)
+
+
+def evaluate_package(
+    workspace: Workspace,
+    package: Package,
+    dataset: str | None = None,
+    *,
+    split: str = "test",
+    beside: str = "",
+    advance: Advance | None = None,
+) -> Evaluation:
+    """Score a package, or read back what was scored before; the rest is as in `evaluate`.
+
+    Args:
+        workspace: where the dataset is and the record is kept.
+        package: the version, of the workspace's registry or from elsewhere.
+        dataset: `NAME@VERSION`, or `NAME` for the newest; None for what it was trained on.
+        split: which part of the dataset.
+        beside: folder in the workspace's store for the record; by default the version's own.
+        advance: called with the number of pictures just read.
+    """
     ref = dataset or package.spec.dataset
     if not ref:
         raise NotFound(
@@ -87,7 +110,8 @@ def evaluate(
         )
     frozen = open_dataset(workspace.store, ref)
     key = _key(package, frozen, split)
-    if kept := find(workspace.store, package, frozen.ref, split, key=key):
+    place = replace(package, store=workspace.store, path=beside or package.path)
+    if kept := find(workspace.store, place, frozen.ref, split, key=key):
         return kept
     evaluation = measure(
         package,
@@ -97,7 +121,7 @@ def evaluate(
         limits=workspace.picture_limits,
         advance=advance,
     )
-    keep(workspace.store, package, evaluation)
+    keep(workspace.store, place, evaluation)
     return evaluation
 
 

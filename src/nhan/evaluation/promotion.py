@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from nhan.datasets.read import open_dataset
 from nhan.errors import Conflict, GateRefused, NhanError, NotFound, UserError
-from nhan.evaluation.evaluate import evaluate
+from nhan.evaluation.evaluate import evaluate, evaluate_package
 from nhan.evaluation.gate import Verdict, decide
+from nhan.evaluation.record import Evaluation
+from nhan.models.bundled import bundled_package
 from nhan.models.package import Package
 from nhan.models.registry import LogState, Promotion, Registry, parse_ref
 from nhan.storage import StaleLog
@@ -107,6 +109,26 @@ def judge(workspace: Workspace, ref: str, *, say: Say | None = None) -> Verdict:
     )
 
 
+def compare(workspace: Workspace, ref: str, *, say: Say | None = None) -> dict[str, Evaluation]:
+    """The records that the gate would decide on, measured or read back.
+
+    Args:
+        workspace: where the models and datasets are.
+        ref: `NAME@VERSION`; `NAME` alone is its newest version.
+        say: told what is being done, in words.
+
+    Returns:
+        The `candidate`'s record and, where there is somebody to beat, the `champion`'s, both on
+        the same test set.
+
+    Raises:
+        NotFound, BadPackage: no such version, or a damaged one.
+    """
+    registry = Registry(workspace.store)
+    candidate = _candidate(registry, ref)
+    return _measure(workspace, registry, candidate, registry.log(candidate.spec.name), say)
+
+
 def _candidate(registry: Registry, ref: str) -> Package:
     """The version meant; a name alone cannot mean the champion here."""
     name, version = parse_ref(ref)
@@ -124,31 +146,43 @@ def _judge(
     say: Say | None,
 ) -> Verdict:
     try:
-        return _measure_and_decide(workspace, registry, candidate, state, say)
+        records = _measure(workspace, registry, candidate, state, say)
     except NhanError as error:
         if not force:
             raise
         # The way out when the champion or its test set is lost: the log says it was not judged.
         return Verdict(False, f"not judged: {error.message}", (error.message,))
+    return decide(records["candidate"], records.get("champion"), workspace.settings.gate)
 
 
-def _measure_and_decide(
+def _measure(
     workspace: Workspace,
     registry: Registry,
     candidate: Package,
     state: LogState,
     say: Say | None,
-) -> Verdict:
-    name = candidate.spec.name
-    champion = registry.open(name, state.champion) if state.champion else None
+) -> dict[str, Evaluation]:
+    champion = _incumbent(workspace, registry, candidate.spec.name, state)
     dataset = _test_set(workspace, candidate, champion)
-    records = []
-    for package in filter(None, (candidate, champion)):
-        record = evaluate(workspace, package.ref, dataset)
+    records = {"candidate": evaluate(workspace, candidate.ref, dataset)}
+    if champion is not None:
+        # The bundled reader's folder belongs to the installation: its record stays in ours.
+        beside = "" if champion.store is workspace.store else f"bundled/{champion.ref}"
+        records["champion"] = evaluate_package(workspace, champion, dataset, beside=beside)
+    for record in records.values():
         how = "read back" if record.reused else "measured"
-        _tell(say, f"{package.ref} on {record.dataset} {record.split}: {how}")
-        records.append(record)
-    return decide(records[0], records[1] if champion is not None else None, workspace.settings.gate)
+        _tell(say, f"{record.ref} on {record.dataset} {record.split}: {how}")
+    return records
+
+
+def _incumbent(
+    workspace: Workspace, registry: Registry, name: str, state: LogState
+) -> Package | None:
+    """Who answers under a name today: the champion, or before the first one the bundled reader."""
+    if state.champion is not None:
+        return registry.open(name, state.champion)
+    bundled = bundled_package() if workspace.settings.serve.bundled else None
+    return bundled if bundled is not None and bundled.spec.name == name else None
 
 
 def _test_set(workspace: Workspace, candidate: Package, champion: Package | None) -> str:

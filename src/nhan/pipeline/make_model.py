@@ -37,6 +37,7 @@ def make_model(
     model: str = "",
     start: str = "",
     int8: bool = False,
+    run: str = "",
     show: bool = True,
     say: Say | None = None,
     console: Console | None = None,
@@ -50,6 +51,7 @@ def make_model(
         model: name of the model; by default the dataset's.
         start: begin from `MODEL`, `MODEL@VERSION`, the bundled reader, a run, or a weights file.
         int8: also quantise, kept only if it loses less than the margin.
+        run: id of the new run; empty for one that is made up.
         show: draw progress bars.
         say: told what happens, in words.
         console: where progress is drawn.
@@ -63,7 +65,7 @@ def make_model(
     config = config.model_copy(
         update={"task": frozen.task, "start_from": start or config.start_from}
     )
-    run = new_run_id(config)
+    run = run or new_run_id(config)
     with _weights(workspace, config.start_from) as weights:
         if say is not None:
             say(f"run {run} on {frozen.ref}; killed, it goes on with --resume {run}")
