@@ -22,7 +22,15 @@ FILE_NAME = "nhan.toml"
 _PREFIX = "NHAN_"
 # Variables that are not settings: where the workspace is, where fonts are, and the like.
 OTHER_VARIABLES = frozenset(
-    {"NHAN_WORKSPACE", "NHAN_FONTS", "NHAN_KEY", "NHAN_URL", "NHAN_WEBHOOK_SECRET"}
+    {
+        "NHAN_WORKSPACE",
+        "NHAN_FONTS",
+        "NHAN_KEY",
+        "NHAN_URL",
+        "NHAN_WEBHOOK_SECRET",
+        "NHAN_LABELSTUDIO_TOKEN",
+        "NHAN_SIGNING_SECRET",
+    }
 )
 
 
@@ -289,6 +297,27 @@ class UploadSettings(_Table):
     novelty_a_day: int = Field(100, ge=0, description="at most so many a day; 0: none")
 
 
+class LabelStudioSettings(_Table):
+    """Label Studio, both ways; its token is in NHAN_LABELSTUDIO_TOKEN."""
+
+    url: str = Field("", description="Label Studio's address, as this machine reaches it")
+    pictures_url: str = Field(
+        "",
+        description="this server as labellers' browsers reach it; empty: http://HOST:PORT of [serve]",
+    )
+    server_url: str = Field(
+        "", description="this server as Label Studio's machine reaches it; empty: pictures_url"
+    )
+    link_days: float = Field(
+        365.0,
+        gt=0,
+        description="how long a picture's signed link is good; push and pull renew it at half",
+    )
+    poll_s: float = Field(
+        30.0, gt=0, description="`watch`: seconds between looks where no webhook comes"
+    )
+
+
 class Settings(BaseSettings):
     """All settings of a workspace, typed and checked."""
 
@@ -306,6 +335,7 @@ class Settings(BaseSettings):
     loop: LoopSettings = Field(default_factory=LoopSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     review: ReviewSettings = Field(default_factory=ReviewSettings)
+    labelstudio: LabelStudioSettings = Field(default_factory=LabelStudioSettings)
 
     @classmethod
     def settings_customise_sources(
