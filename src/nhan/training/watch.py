@@ -56,9 +56,10 @@ class Standing:
     """How the run has done so far.
 
     Attributes:
-        best: the primary metric of the best validation; None before the first.
+        best: the primary metric of the best validation, the latest of those that tie; None before
+            the first.
         best_seen: samples seen then.
-        since: validations since then.
+        since: validations since the first that was so good.
         seconds: time spent, earlier sessions of a resumed run counted in.
         scores: every metric of the best validation, as `set/metric`.
     """
@@ -203,8 +204,12 @@ class Watch(lightning.Callback):
             primary = self._loss if self._loss is not None else float("inf")
         standing = self.standing
         standing.since += 1
-        if standing.best is None or primary < standing.best:
-            standing.best, standing.best_seen, standing.since = primary, seen, 0
+        better = standing.best is None or primary < standing.best
+        # A small set ties often, and of two that tie the later has learned more; but training that
+        # brings nothing to what it began with leaves that as it was.
+        if better or (primary == standing.best and standing.best_seen):
+            standing.best, standing.best_seen = primary, seen
+            standing.since = 0 if better else standing.since
             standing.scores = flat
             self._save_best(module)
         standing.seconds = self._earlier_s + time.monotonic() - self._began
