@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nhan.errors import SettingsError
 from nhan.tasks.base import RGB, Feed, Finding
 
 
@@ -100,6 +101,55 @@ class Adopted:
     kept: tuple[str, ...]
     new: tuple[str, ...]
     dropped: tuple[str, ...]
+
+    @classmethod
+    def between(cls, old: Sequence[str], own: Sequence[str]) -> Adopted:
+        """From the answers of the other model and of this one, each in the order of its model."""
+        return cls(
+            kept=tuple(answer for answer in own if answer in old),
+            new=tuple(answer for answer in own if answer not in old),
+            dropped=tuple(answer for answer in old if answer not in own),
+        )
+
+
+def take_over(
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    heads: Sequence[str],
+    rows: Mapping[int, int],
+    shaping: str,
+) -> None:
+    """Load another model's weights into a network that answers other things.
+
+    Args:
+        network: changed in place.
+        weights: of the other model's network.
+        heads: names of the weights that have a row for each answer.
+        rows: own row to the other model's row; rows that are not named stay untrained.
+        shaping: the options that give a network its shape, for the hint.
+
+    Raises:
+        SettingsError: beside the heads, the networks differ.
+    """
+    own = network.state_dict()
+    different = sorted(
+        name
+        for name in own.keys() | weights.keys()
+        if name not in heads
+        and (name not in own or name not in weights or own[name].shape != weights[name].shape)
+    )
+    if different:
+        raise SettingsError(
+            f"the model to start from has another network: {', '.join(different[:3])} differ",
+            hint=f"leave {shaping} out: they follow the model",
+        )
+    merged = {name: weights[name].to(own[name].dtype) for name in own if name not in heads}
+    for name in heads:
+        merged[name] = own[name].clone()
+        mine, theirs = list(rows), list(rows.values())
+        merged[name][mine] = weights[name][theirs].to(own[name].dtype)
+    network.load_state_dict(merged)
 
 
 class Learner(ABC):

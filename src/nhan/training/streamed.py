@@ -1,7 +1,7 @@
 """Training without a dataset: made samples only, as the bundled reader was trained.
 
-Run it as `python -m nhan train --config recipes/vi-line.toml --out FOLDER`; it may be stopped at
-any time and goes on with `--resume`.
+`nhan train --config recipes/vi-line.toml --out FOLDER` runs it; it may be stopped at any time and
+goes on with the same command.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nhan.tasks import get_task
 from nhan.tasks.base import RGB
 from nhan.tasks.learner import Learner
 from nhan.training.checkpoint import load_checkpoint
-from nhan.training.config import TrainConfig, load_config, make_config
+from nhan.training.config import TrainConfig, make_config
 from nhan.training.fit import Job, fit
 from nhan.training.prepared import folder_rows
 from nhan.training.stream import Maker, Stream, open_stream
@@ -125,21 +125,3 @@ def _folder(learner: Learner, folder: Path) -> InMemory:
     return InMemory(
         [(learner.preparer(decode(data)), label) for _, data, label in folder_rows(folder)]
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m nhan.training.streamed CONFIG OUT [--dev FOLDER]… [KEY=VALUE]…`; resumes."""
-    import argparse
-
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--dev", type=Path, action="append", default=[])
-    parser.add_argument("overrides", nargs="*")
-    given = parser.parse_intermixed_args(arguments)
-    config = load_config(given.config, given.overrides)
-    train_stream(config, given.out, resume=True, dev=given.dev)
-
-
-if __name__ == "__main__":
-    main()

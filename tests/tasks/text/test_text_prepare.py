@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nhan.errors import SettingsError
-from nhan.tasks.text.prepare import RGB, Preparation
+from nhan.tasks.base import RGB
+from nhan.tasks.text.prepare import Preparation
 
 ROBUST = Preparation(height=40, trim_margins=True, stretch_contrast=True, invert_dark=True)
 

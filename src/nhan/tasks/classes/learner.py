@@ -31,7 +31,15 @@ from nhan.tasks.classes.networks.pretrained import (
 )
 from nhan.tasks.classes.networks.small import SmallOptions
 from nhan.tasks.classes.prepare import Preparation
-from nhan.tasks.learner import Adopted, Batch, Exportable, Learner, Samples, Start
+from nhan.tasks.learner import (
+    Adopted,
+    Batch,
+    Exportable,
+    Learner,
+    Samples,
+    Start,
+    take_over,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -225,32 +233,14 @@ class ClassLearner(Learner):
 
     def adopt(self, weights: Mapping[str, Tensor], vocabulary: Mapping[str, Any]) -> Adopted:
         old = [str(name) for name in vocabulary["classes"]]
-        own = self.network.state_dict()
-        heads = ("head.weight", "head.bias")
-        different = sorted(
-            name
-            for name in own.keys() | weights.keys()
-            if name not in heads
-            and (name not in own or name not in weights or own[name].shape != weights[name].shape)
+        take_over(
+            self.network,
+            weights,
+            heads=("head.weight", "head.bias"),
+            rows={index: old.index(name) for index, name in enumerate(self.classes) if name in old},
+            shaping="model.backbone and model.network",
         )
-        if different:
-            raise SettingsError(
-                f"the model to start from has another network: {', '.join(different[:3])} differ",
-                hint="leave model.backbone and model.network out: they follow the model",
-            )
-        merged = {name: weights[name].to(own[name].dtype) for name in own if name not in heads}
-        for name in heads:
-            rows = own[name].clone()
-            for index, label in enumerate(self.classes):
-                if label in old:
-                    rows[index] = weights[name][old.index(label)].to(rows.dtype)
-            merged[name] = rows
-        self.network.load_state_dict(merged)
-        return Adopted(
-            kept=tuple(name for name in self.classes if name in old),
-            new=tuple(name for name in self.classes if name not in old),
-            dropped=tuple(name for name in old if name not in self._index),
-        )
+        return Adopted.between(old, self.classes)
 
     def widened(self, vocabulary: Mapping[str, Any]) -> dict[str, Any]:
         new = class_order(set(vocabulary["classes"]) - set(self.classes))

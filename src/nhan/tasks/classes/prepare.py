@@ -7,7 +7,7 @@ prepare a picture without this code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from PIL import Image
 
 from nhan.errors import SettingsError
 from nhan.tasks.base import RGB
+from nhan.tasks.preparation import FILTERS, FIXED, as_picture, check_filters, known_numbers
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,7 @@ class Preparation:
                 raise SettingsError(
                     f"prepare.{name} is {values}", hint="three numbers, those of std above 0"
                 )
-        for name, chosen in (("shrink", self.shrink), ("enlarge", self.enlarge)):
-            if chosen not in FILTERS:
-                raise SettingsError(
-                    f"prepare.{name} is {chosen!r}", hint=f"filters: {', '.join(FILTERS)}"
-                )
+        check_filters(shrink=self.shrink, enlarge=self.enlarge)
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> Preparation:
@@ -72,19 +69,7 @@ class Preparation:
         Raises:
             SettingsError: a key is unknown, so this version would prepare pictures differently.
         """
-        known = {field.name for field in fields(cls)}
-        given = {key: value for key, value in numbers.items() if key not in _FIXED}
-        if unknown := sorted(given.keys() - known):
-            raise SettingsError(
-                f"prepare holds unknown keys: {', '.join(unknown)}",
-                hint=f"keys: {', '.join(sorted(known))}; a newer model needs a newer nhan",
-            )
-        for key, value in _FIXED.items():
-            if numbers.get(key, value) != value:
-                raise SettingsError(
-                    f"prepare.{key} is {numbers[key]!r}, this nhan only does {value!r}",
-                    hint="the model was made by a newer nhan; upgrade nhan",
-                )
+        given = known_numbers(cls, numbers)
         for name in ("mean", "std"):
             if name in given:
                 given[name] = tuple(float(value) for value in given[name])
@@ -92,7 +77,7 @@ class Preparation:
 
     def to_dict(self) -> dict[str, Any]:
         """Every number, and the facts that are the same for all: for `nhan.json`."""
-        values = {**_FIXED, **asdict(self)}
+        values = {**FIXED, **asdict(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def prepare(self, rgb: RGB) -> RGB:
@@ -107,9 +92,7 @@ class Preparation:
         Raises:
             ValueError: not a picture of that shape and type.
         """
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
-            raise ValueError(f"expected uint8 (H, W, 3), got {rgb.dtype} {rgb.shape}")
-        picture = Image.fromarray(rgb)
+        picture = as_picture(rgb)
         return self._crop(picture) if self.fit == "crop" else self._letterbox(picture)
 
     def to_input(self, prepared: RGB) -> NDArray[np.float32]:
@@ -153,16 +136,3 @@ class Preparation:
     ) -> Image.Image:
         name = self.shrink if side > self.size else self.enlarge
         return picture.resize(size, FILTERS[name], box=box, reducing_gap=self.reducing_gap)
-
-
-FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "hamming": Image.Resampling.HAMMING,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-
-# What every model has in common, written into nhan.json for readers without our code.
-_FIXED = {"colour": "RGB", "scale": "1/255", "layout": "NCHW", "aspect": "kept"}

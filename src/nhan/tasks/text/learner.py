@@ -16,7 +16,7 @@ from torch.nn import functional
 from nhan.errors import BadLabel, JobFailed, SettingsError
 from nhan.settings import settings_error
 from nhan.tasks.base import RGB, Feed, Finding
-from nhan.tasks.learner import Adopted, Batch, Exportable, Learner
+from nhan.tasks.learner import Adopted, Batch, Exportable, Learner, take_over
 from nhan.tasks.text.charset import Charset
 from nhan.tasks.text.decode import BLANK, greedy
 from nhan.tasks.text.networks import build_network
@@ -189,33 +189,20 @@ class TextLearner(Learner):
 
     def adopt(self, weights: Mapping[str, Tensor], vocabulary: Mapping[str, Any]) -> Adopted:
         old = Charset(vocabulary["charset"])
-        own = self.network.state_dict()
-        names = _head_names(self.network)
-        different = sorted(
-            name
-            for name in own.keys() | weights.keys()
-            if name not in names
-            and (name not in own or name not in weights or own[name].shape != weights[name].shape)
+        characters = self.charset.characters
+        shared = {
+            index: old.encode(char)[0]
+            for index, char in enumerate(characters, start=1)
+            if char in old
+        }
+        take_over(
+            self.network,
+            weights,
+            heads=_head_names(self.network),
+            rows={BLANK: BLANK, **shared},
+            shaping="model.network and model.options",
         )
-        if different:
-            raise SettingsError(
-                f"the model to start from has another network: {', '.join(different[:3])} differ",
-                hint="leave model.network and model.options out: they follow the model",
-            )
-        merged = {name: weights[name].to(own[name].dtype) for name in own if name not in names}
-        for name in names:
-            rows = own[name].clone()
-            rows[BLANK] = weights[name][BLANK].to(rows.dtype)
-            for index, char in enumerate(self.charset.characters, start=1):
-                if char in old:
-                    rows[index] = weights[name][old.encode(char)[0]].to(rows.dtype)
-            merged[name] = rows
-        self.network.load_state_dict(merged)
-        return Adopted(
-            kept=tuple(char for char in self.charset.characters if char in old),
-            new=tuple(char for char in self.charset.characters if char not in old),
-            dropped=tuple(char for char in old.characters if char not in self.charset),
-        )
+        return Adopted.between(old.characters, characters)
 
     def widened(self, vocabulary: Mapping[str, Any]) -> dict[str, Any]:
         return {"charset": self.charset.extend(vocabulary["charset"]).characters}

@@ -8,7 +8,7 @@ model was trained with them on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nhan.errors import SettingsError
+from nhan.tasks.base import RGB
+from nhan.tasks.preparation import FILTERS, FIXED, as_picture, check_filters, known_numbers
 from nhan.tasks.text import contrast, margins
-
-RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +71,7 @@ class Preparation:
                 f"prepare widths are {self.min_width}, {self.max_width}, {self.max_total_width}",
                 hint="1 <= min_width <= max_width <= max_total_width",
             )
-        for name in (self.shrink, self.enlarge):
-            if name not in _FILTERS:
-                raise SettingsError(
-                    f"prepare knows no filter {name!r}", hint=f"filters: {', '.join(_FILTERS)}"
-                )
+        check_filters(shrink=self.shrink, enlarge=self.enlarge)
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> Preparation:
@@ -84,24 +80,11 @@ class Preparation:
         Raises:
             SettingsError: a key is unknown, so this version would prepare pictures differently.
         """
-        known = {field.name for field in fields(cls)}
-        given = {key: value for key, value in numbers.items() if key not in _FIXED}
-        if unknown := sorted(given.keys() - known):
-            raise SettingsError(
-                f"prepare holds unknown keys: {', '.join(unknown)}",
-                hint="the model was made by a newer nhan; upgrade nhan",
-            )
-        for key, value in _FIXED.items():
-            if numbers.get(key, value) != value:
-                raise SettingsError(
-                    f"prepare.{key} is {numbers[key]!r}, this nhan only does {value!r}",
-                    hint="the model was made by a newer nhan; upgrade nhan",
-                )
-        return cls(**given)
+        return cls(**known_numbers(cls, numbers))
 
     def to_dict(self) -> dict[str, Any]:
         """Every number, and the facts that are the same for all: for `nhan.json`."""
-        return {**_FIXED, **asdict(self)}
+        return {**FIXED, **asdict(self)}
 
     def width(self, width: int, height: int) -> int:
         """The width that a picture of this size is prepared to, without `trim_margins`."""
@@ -120,9 +103,7 @@ class Preparation:
         Raises:
             ValueError: not a picture of that shape and type.
         """
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
-            raise ValueError(f"expected uint8 (H, W, 3), got {rgb.dtype} {rgb.shape}")
-        picture = Image.fromarray(rgb)
+        picture = as_picture(rgb)
         line = self._scale(picture)
         if self.trim_margins and (rows := margins.inked_rows(contrast.grey(line))):
             top, bottom = (round(row * picture.height / line.height) for row in rows)
@@ -161,7 +142,7 @@ class Preparation:
         if size == picture.size:
             return picture
         name = self.shrink if size[1] < picture.height else self.enlarge
-        return picture.resize(size, _FILTERS[name], reducing_gap=self.reducing_gap)
+        return picture.resize(size, FILTERS[name], reducing_gap=self.reducing_gap)
 
     def _pad(self, line: RGB) -> RGB:
         height, width, _ = line.shape
@@ -173,15 +154,3 @@ class Preparation:
         top = (self.height - height) // 2
         canvas[top : top + height, :width] = line
         return canvas
-
-
-_FILTERS = {
-    "hamming": Image.Resampling.HAMMING,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-}
-
-# What every model has in common, written into nhan.json for readers without our code.
-_FIXED = {"colour": "RGB", "scale": "1/255", "layout": "NCHW", "aspect": "kept"}
