@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from nhan.errors import ExportRefused
-from nhan.tasks.base import RGB
+from nhan.tasks.base import RGB, Feed
 from nhan.tasks.learner import Batch, Learner
 from nhan.training.loader import Pictures
 
@@ -54,6 +54,13 @@ class Agreement:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
+
+
+class Session(Protocol):
+    """Whatever runs an exported network; ONNX Runtime's session is one."""
+
+    def run(self, names: None, feed: Feed) -> Sequence[NDArray[Any]]:
+        """Every output, in the model's own order."""
 
 
 def to_onnx(learner: Learner, example: Batch) -> bytes:
@@ -97,9 +104,7 @@ def open_onnx(model: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def compare(
-    learner: Learner, session: onnxruntime.InferenceSession, pictures: Pictures
-) -> Agreement:
+def compare(learner: Learner, session: Session, pictures: Pictures) -> Agreement:
     """Run trained and exported network on the same samples, alone and in padded batches."""
     learner.network.eval()
     count = min(len(pictures), _COMPARED)
@@ -172,7 +177,7 @@ def _trained(learner: Learner, batch: Batch) -> list[_Said]:
     return learner.read([tensor.numpy() for tensor in tensors])
 
 
-def _exported(learner: Learner, session: onnxruntime.InferenceSession, batch: Batch) -> list[_Said]:
+def _exported(learner: Learner, session: Session, batch: Batch) -> list[_Said]:
     return learner.read(session.run(None, learner.feed(batch)))
 
 
