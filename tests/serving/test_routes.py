@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 import pytest
 
@@ -76,14 +75,6 @@ def test_a_clients_request_id_comes_back_if_it_is_one(serving):
     good, bad = asyncio.run(scenario())
     assert good.headers["x-request-id"] == "abc-1"
     assert "<" not in bad.headers["x-request-id"]
-
-
-def test_the_page_fetches_nothing_from_elsewhere(serving):
-    (page,) = run(serving, [("GET", "/")])
-    addresses = set(re.findall(r"(?:https?:)?//[\w.-]+", page.text))
-    assert addresses <= {"http://www.w3.org"}, "only the namespace of the inline icon"
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert "innerHTML" not in page.text, "what users sent must never become markup"
 
 
 def test_openapi_lists_the_contract(serving):

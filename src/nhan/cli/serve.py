@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def command(
     host: str = typer.Option("", help="Main address; others than loopback need keys."),
     port: int = typer.Option(-1, help="Main port; 0 picks a free one. [serve.port, 8000]"),
+    root_path: str = typer.Option("", help="Path under which a proxy shows it, e.g. /nhan."),
     admin_host: str = typer.Option("", help="Admin address. [serve.admin_host, 127.0.0.1]"),
     admin_port: int = typer.Option(-1, help="Admin port. [serve.admin_port, 8001]"),
     workers: int = typer.Option(-1, help="Inference workers; 0 is one per core."),
@@ -38,6 +39,7 @@ def command(
     given = {
         "host": host or None,
         "port": port if port >= 0 else None,
+        "root_path": root_path or None,
         "admin_host": admin_host or None,
         "admin_port": admin_port if admin_port >= 0 else None,
         "workers": workers if workers >= 0 else None,

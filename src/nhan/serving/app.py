@@ -8,7 +8,8 @@ Main address:
     /v1/models/…                               KServe V1                 routes/v1.py
     /v2/…                                      Open Inference (V2)       routes/v2.py
     GET  /healthz /readyz /ping                                          routes/health.py
-    GET  /                                     a page to try it          routes/home.py
+    GET  /openapi.json
+    GET  / /review /data /models /watch /docs  the console               nhan.web.mount
 
 Admin address:
 
@@ -30,7 +31,7 @@ from nhan.serving.access import Guard
 from nhan.serving.context import Context
 from nhan.serving.door import Door, Endpoint
 from nhan.serving.keys import is_loopback
-from nhan.serving.routes import admin, classify, health, home, predict, torchserve, v1, v2
+from nhan.serving.routes import admin, classify, health, predict, torchserve, v1, v2
 
 _MAIN = (
     predict.router,
@@ -39,7 +40,6 @@ _MAIN = (
     v1.router,
     v2.router,
     health.router,
-    home.router,
 )
 _ADMIN = (admin.router, health.router)
 
@@ -63,6 +63,7 @@ def create_app(context: Context, furnish: Furnish | None = None) -> ASGIApp:
         title="Nhãn",
         version=__version__,
         description="Labelled pictures become a model that answers.",
+        docs_url=None,  # FastAPI's page loads its scripts from elsewhere; the console has one
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -74,7 +75,7 @@ def create_app(context: Context, furnish: Furnish | None = None) -> ASGIApp:
         admin=False,
         origins=settings.cors_origins,
     )
-    door = _furnish(app, context, guard, _MAIN, _FAST)
+    door = _furnish(app, context, guard, _MAIN, _FAST, settings.root_path)
     if not settings.cors_origins:
         return door
     return CORSMiddleware(
@@ -89,7 +90,13 @@ def create_app(context: Context, furnish: Furnish | None = None) -> ASGIApp:
 def create_admin_app(context: Context) -> ASGIApp:
     """The application of the admin address."""
     settings = context.settings
-    app = FastAPI(title="Nhãn, admin", version=__version__, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Nhãn, admin",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     guard = Guard(
         context.keyring,
         enforced=settings.require_keys or not is_loopback(settings.admin_host),
@@ -104,9 +111,10 @@ def _furnish(
     guard: Guard,
     routers: Sequence[APIRouter],
     fast: Mapping[tuple[str, str], Endpoint],
+    root_path: str = "",
 ) -> Door:
     app.state.context = context
     errors.install(app)
     for router in routers:
         app.include_router(router)
-    return Door(app, context, guard, fast=fast)
+    return Door(app, context, guard, fast=fast, root_path=root_path)

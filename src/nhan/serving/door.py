@@ -27,8 +27,6 @@ _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
 ]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # What a client may go on sending after it was refused, before we hang up on it.
@@ -44,6 +42,7 @@ class Door:
         context: the server's parts.
         guard: who may come in.
         fast: endpoints by method and path that go round the application's routing.
+        root_path: under which a proxy shows the application; may be empty.
     """
 
     def __init__(
@@ -53,11 +52,13 @@ class Door:
         guard: Guard,
         *,
         fast: Mapping[tuple[str, str], Endpoint],
+        root_path: str = "",
     ) -> None:
         self.app = app
         self.context = context
         self.guard = guard
         self._fast = fast
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of scope go to the application as they are."""
@@ -66,14 +67,16 @@ class Door:
             return
         begun = time.perf_counter()
         exchange = Exchange(scope, receive, send)
-        path = scope["path"]
+        scope["nhan.request_id"] = exchange.request_id
+        path = self._enter(scope)
         if path.endswith("/") and path != "/":
             # Answered as without it. A redirect would be built from the Host header, which the
             # client chooses, and would turn the POST of many clients into a GET.
             path = scope["path"] = path.rstrip("/") or "/"
         endpoint = self._fast.get((scope["method"], path))
         try:
-            self.guard.check(scope["method"], path, scope["headers"])
+            headers, query = scope["headers"], scope["query_string"]
+            scope["nhan.key"] = self.guard.check(scope["method"], path, headers, query)
             if endpoint is None:
                 await self.app(scope, exchange.receive, exchange.send)
             else:
@@ -83,14 +86,22 @@ class Door:
                 await response(scope, exchange.receive, exchange.send)
         except Exception as error:
             if not exchange.started:
-                response = (
-                    errors.respond(error, path)
-                    if isinstance(error, NhanError)
-                    else errors.unexpected(error, path)
-                )
+                if not isinstance(error, NhanError):
+                    error = errors.unexpected(error, path)
+                response = errors.show(self.app, scope, error)
                 await response(scope, exchange.receive, exchange.send)
             # Else the application's own handler has logged and answered it.
         self._record(scope, exchange, begun, path if endpoint else _route(scope))
+
+    def _enter(self, scope: Scope) -> str:
+        """The path within this server: a proxy may pass its own prefix on, or strip it."""
+        path: str = scope["path"]
+        root = self._root_path
+        if root:
+            scope["root_path"] = root
+            if path == root or path.startswith(root + "/"):
+                path = scope["path"] = path[len(root) :] or "/"
+        return path
 
     def _record(self, scope: Scope, exchange: Exchange, begun: float, route: str) -> None:
         model = exchange.model.decode("latin-1")
@@ -175,9 +186,18 @@ class Exchange:
     def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
         headers = [*message.get("headers", ()), *_SECURITY_HEADERS]
         headers.append((b"x-request-id", self.request_id))
+        may_be_kept = may_be_shown = False
         for name, value in headers:
             if name == b"x-nhan-model":
                 self.model = value
+            elif name == b"cache-control":
+                may_be_kept = True
+            elif name == b"cross-origin-resource-policy":
+                may_be_shown = True
+        if not may_be_kept:
+            headers.append((b"cache-control", b"no-store"))
+        if not may_be_shown:
+            headers.append((b"cross-origin-resource-policy", b"same-origin"))
         if not self._body_read:
             self._lingers = True
             headers.append((b"connection", b"close"))

@@ -17,12 +17,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from nhan.errors import NhanError, NotReady, QueueFull, Unauthorized
+from nhan.serving import access
 
 log = logging.getLogger("nhan.serving")
 
 Shape = Callable[[NhanError], Any]
+# Shows an error to a person; the console sets one as `app.state.error_page`.
+Page = Callable[[Scope, NhanError], Response]
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
 
@@ -78,10 +82,21 @@ def respond(error: NhanError, path: str = "") -> Response:
     return response
 
 
-def unexpected(error: Exception, path: str) -> Response:
-    """Log what nobody foresaw in full; tell the client plainly and nothing else."""
+def show(app: FastAPI, scope: Scope, error: NhanError) -> Response:
+    """The response that tells an error to whoever asked: a person's browser gets a page."""
+    if access.wants_page(scope):
+        if (login := access.login_page(scope, error)) is not None:
+            return login
+        page: Page | None = getattr(app.state, "error_page", None)
+        if page is not None:
+            return page(scope, error)
+    return respond(error, scope["path"])
+
+
+def unexpected(error: Exception, path: str) -> NhanError:
+    """Log what nobody foresaw in full; what the client is told, plainly and nothing else."""
     log.error("unexpected %s on %s", type(error).__name__, path, exc_info=error)
-    return respond(NhanError("something went wrong here", hint="the server's log has it"), path)
+    return NhanError("something went wrong here", hint="the server's log has it")
 
 
 class HttpProblem(NhanError):
@@ -98,12 +113,12 @@ def install(app: FastAPI) -> None:
 
     async def known(request: Request, error: Exception) -> Response:
         assert isinstance(error, NhanError)
-        return respond(error, request.url.path)
+        return show(app, request.scope, error)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         problem = HttpProblem(error.status_code, _sentence(request, error), hint="see /docs")
-        response = respond(problem, request.url.path)
+        response = show(app, request.scope, problem)
         response.headers.update(error.headers or {})
         return response
 
@@ -112,10 +127,10 @@ def install(app: FastAPI) -> None:
         first = error.errors()[0] if error.errors() else {"loc": ("request",), "msg": "is invalid"}
         where = ".".join(str(part) for part in first["loc"])
         problem = HttpProblem(400, f"{where}: {first['msg']}", hint="see /docs")
-        return respond(problem, request.url.path)
+        return show(app, request.scope, problem)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        return unexpected(error, request.url.path)
+        return show(app, request.scope, unexpected(error, request.url.path))
 
     app.add_exception_handler(NhanError, known)
     app.add_exception_handler(HTTPException, http)

@@ -62,10 +62,11 @@ class Keyring:
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self.keys = tuple(keys)
         self._by_hash = {key.hash: key for key in self.keys}
+        self._by_id = {key.id: key for key in self.keys}
 
     def replace(self, other: Keyring) -> None:
         """Hold another ring's keys from now on."""
-        self.keys, self._by_hash = other.keys, other._by_hash
+        self.keys, self._by_hash, self._by_id = other.keys, other._by_hash, other._by_id
 
     def __bool__(self) -> bool:
         return bool(self.keys)
@@ -85,6 +86,19 @@ class Keyring:
         key = self._by_hash.get(_hash(given))
         if key is None:
             raise Unauthorized("the key is not known here", hint="nhan keys list")
+        return self.allow(key, scope)
+
+    def find(self, key_id: str) -> Key | None:
+        """The key of an id, whether valid or not."""
+        return self._by_id.get(key_id)
+
+    def allow(self, key: Key, scope: str) -> Key:
+        """The key itself, if it is still valid and may do that.
+
+        Raises:
+            Unauthorized: it has expired.
+            Forbidden: it may do other things only.
+        """
         if not key.is_valid(datetime.now(UTC)):
             raise Unauthorized(f"the key {key.id} expired on {key.expires}", hint="use the new one")
         if scope not in key.scopes:

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from starlette.requests import Request
+
 from nhan.errors import NotFound
 from nhan.workspace import Workspace
 
@@ -69,3 +71,9 @@ class Desk:
         self._threads.shutdown(wait=True, cancel_futures=True)
         if self._workspace is not None:
             self._workspace.close()
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of the server that a request came to."""
+    desk: Desk = request.app.state.desk
+    return desk

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nhan.errors import BadRequest
+from nhan.serving.answering import answer
 from nhan.serving.body import FIELDS, find_picture, parse_multipart, read_body
 from nhan.serving.context import Context, context_of
-from nhan.serving.routes.predict import PICTURE_BODY, gone, respond
-from nhan.serving.routes.v1 import model_header
+from nhan.serving.routes.predict import PICTURE_BODY, respond
 from nhan.serving.service import Prediction
 
 router = APIRouter(tags=["predictions"])
@@ -24,8 +24,7 @@ async def predict_url(request: Request, image_url: str = "", model: str = "") ->
     """Answer the picture at a URL, where that is allowed."""
     context = context_of(request)
     picture = await _fetch(context, image_url)
-    prediction = await context.service.predict(picture, model=model, gone=gone(request))
-    return respond(request, context, prediction)
+    return respond(request, await answer(request, context, [picture], model=model))
 
 
 @router.get("/classify", response_class=Response)
@@ -52,14 +51,15 @@ async def classify(request: Request, model: str = "") -> Response:
 
 
 async def _classify(request: Request, picture: bytes, filename: str, model: str) -> Response:
-    service = context_of(request).service
-    if not model and not service.roster.default_model:
-        model = service.roster.only_of_task("classes")
-    prediction = await service.predict(picture, model=model, gone=gone(request))
+    context = context_of(request)
+    roster = context.service.roster
+    if not model and not roster.default_model:
+        model = roster.only_of_task("classes")
+    answers = await answer(request, context, [picture], model=model)
     return Response(
-        _with_filename(prediction, filename),
+        _with_filename(answers.predictions[0], filename),
         media_type="application/json",
-        headers=model_header([prediction]),
+        headers=answers.headers,
     )
 
 

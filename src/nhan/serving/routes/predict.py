@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nhan.serving.answering import Answers, answer
 from nhan.serving.body import read_picture
-from nhan.serving.context import Context, context_of
-from nhan.serving.service import Prediction
+from nhan.serving.context import context_of
 
 router = APIRouter(tags=["predictions"])
 
@@ -54,25 +53,14 @@ async def answer_picture(request: Request, model: str = "") -> Response:
     """Answer the picture in a request's body."""
     context = context_of(request)
     picture = await read_picture(request, context.limits.max_bytes)
-    prediction = await context.service.predict(picture, model=model, gone=gone(request))
-    return respond(request, context, prediction)
+    return respond(request, await answer(request, context, [picture], model=model))
 
 
-def respond(request: Request, context: Context, prediction: Prediction) -> Response:
+def respond(request: Request, answers: Answers) -> Response:
     """The prediction as JSON, or as plain text to those who accept nothing else first."""
-    del context
+    (prediction,) = answers.predictions
     if request.headers.get("accept", "").startswith("text/plain"):
         body, media_type = prediction.value.encode(), "text/plain; charset=utf-8"
     else:
         body, media_type = prediction.to_bytes(), "application/json"
-    return Response(
-        body,
-        media_type=media_type,
-        headers={"X-Nhan-Model": f"{prediction.model}@{prediction.version}"},
-    )
-
-
-def gone(request: Request) -> Callable[[], bool] | None:
-    """Tells whether the client has hung up, without waiting; None where nobody knows."""
-    exchange = request.scope.get("nhan.exchange")
-    return None if exchange is None else lambda: bool(exchange.disconnected)
+    return Response(body, media_type=media_type, headers=answers.headers)

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from nhan.errors import BadRequest
+from nhan.serving.answering import answer
 from nhan.serving.body import decode_base64, read_picture
 from nhan.serving.context import context_of
-from nhan.serving.routes.predict import PICTURE_BODY, gone
-from nhan.serving.routes.v1 import model_header
+from nhan.serving.routes.predict import PICTURE_BODY
 
 router = APIRouter(tags=["TorchServe"])
 
@@ -29,14 +29,12 @@ async def predictions(request: Request, name: str, version: str = "") -> Respons
     """The text as plain text, or the scores of the classes from high to low."""
     context = context_of(request)
     picture = _without_base64(await read_picture(request, context.limits.max_bytes * 4 // 3))
-    prediction = await context.service.predict(
-        picture, model=name, version=version, gone=gone(request)
-    )
-    headers = model_header([prediction])
+    answers = await answer(request, context, [picture], model=name, version=version)
+    (prediction,) = answers.predictions
     labels = prediction.details.get("labels")
     if labels is not None:
-        return JSONResponse(labels, headers=headers)
-    return PlainTextResponse(prediction.value, headers=headers)
+        return JSONResponse(labels, headers=answers.headers)
+    return PlainTextResponse(prediction.value, headers=answers.headers)
 
 
 def _without_base64(body: bytes) -> bytes:

@@ -9,10 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from nhan.errors import BadRequest
+from nhan.serving.answering import answer
 from nhan.serving.body import decode_base64, parse_json, read_body
 from nhan.serving.context import context_of
-from nhan.serving.routes.predict import gone
-from nhan.serving.service import Prediction
 
 router = APIRouter(tags=["V1 protocol"])
 
@@ -42,15 +41,10 @@ async def predict(request: Request, name: str) -> Response:
         )
     pictures = [_picture(instance) for instance in instances]
     context.require_few(len(pictures))
-    predictions = await context.service.predict_many(pictures, model=name, gone=gone(request))
-    body = b'{"predictions":[' + b",".join(one.to_bytes() for one in predictions) + b"]}"
-    return Response(body, media_type="application/json", headers=model_header(predictions))
-
-
-def model_header(predictions: list[Prediction]) -> dict[str, str]:
-    """The header that names who answered; empty when nobody had to."""
-    names = {f"{one.model}@{one.version}": None for one in predictions}
-    return {"X-Nhan-Model": ", ".join(names)} if names else {}
+    answers = await answer(request, context, pictures, model=name)
+    bodies = (one.to_bytes() for one in answers.predictions)
+    body = b'{"predictions":[' + b",".join(bodies) + b"]}"
+    return Response(body, media_type="application/json", headers=answers.headers)
 
 
 def _picture(instance: Any) -> bytes:

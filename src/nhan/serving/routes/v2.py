@@ -20,12 +20,10 @@ from starlette.responses import JSONResponse, Response
 
 from nhan import __version__
 from nhan.errors import BadRequest
+from nhan.serving.answering import Answers, answer
 from nhan.serving.body import decode_base64, parse_json, read_body
 from nhan.serving.context import Context, context_of
 from nhan.serving.routes.health import require_ready
-from nhan.serving.routes.predict import gone
-from nhan.serving.routes.v1 import model_header
-from nhan.serving.service import Prediction
 
 router = APIRouter(tags=["V2 protocol"])
 
@@ -91,12 +89,10 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     context = context_of(request)
     body = await read_body(request, context.settings.max_body_bytes)
     asked = _parse(body, request.headers.get(_HEADER, ""), context)
-    predictions = await context.service.predict_many(
-        asked.pictures, model=name, version=version, gone=gone(request)
-    )
+    answers = await answer(request, context, asked.pictures, model=name, version=version)
     found = context.service.roster.find(name, version)
-    answered = predictions[0] if predictions else found
-    return _respond(asked, found.name, answered.version, predictions)
+    answered = answers.predictions[0] if answers.predictions else found
+    return _respond(asked, found.name, answered.version, answers)
 
 
 @dataclass(frozen=True)
@@ -195,7 +191,8 @@ def _wanted(document: dict[str, Any]) -> dict[str, bool]:
     return wanted
 
 
-def _respond(asked: _Asked, name: str, version: str, predictions: list[Prediction]) -> Response:
+def _respond(asked: _Asked, name: str, version: str, answers: Answers) -> Response:
+    predictions = answers.predictions
     columns: dict[str, tuple[str, list[Any], bytes]] = {
         "label": (
             "BYTES",
@@ -227,7 +224,7 @@ def _respond(asked: _Asked, name: str, version: str, predictions: list[Predictio
         **({"id": asked.id} if asked.id else {}),
     }
     head = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
-    headers = model_header(predictions)
+    headers = answers.headers
     if tail:
         headers[_HEADER] = str(len(head))
         return Response(head + tail, media_type="application/octet-stream", headers=headers)

@@ -1,0 +1,7 @@
+"""The console is tested on the toy server of the serving tests."""
+
+from __future__ import annotations
+
+from serving.conftest import serving, toy_files, toy_package, toy_picture
+
+__all__ = ["serving", "toy_files", "toy_package", "toy_picture"]
