@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nhan.catalog import TRAINABLE, State
+from nhan.catalog.reviews import update_sample
 from nhan.errors import BadLabel, BadRequest, Conflict, NotFound
 from nhan.review.decide import Decision, decide
 from nhan.review.undo import undo
@@ -118,6 +119,17 @@ def test_two_who_worked_on_one_sample_and_agree_change_nothing(add_samples, say,
     assert len(rows("labels")) == 2
 
 
+def test_an_accepted_label_that_a_correction_contradicts_is_decided_anew(
+    workspace, add_samples, say, rows
+) -> None:
+    (one,) = add_samples([0.5])
+    say("an", one, "accept", "một")
+    with workspace.catalog.write() as connection:
+        update_sample(connection, one, priority=1.0)
+    decided = say("bình", one, "accept", "mốt")
+    assert (decided.state, decided.label, decided.disputed) == (State.ACCEPTED, "mốt", False)
+
+
 def test_undoing_brings_everything_back_and_keeps_the_history(
     workspace, add_samples, say, rows
 ) -> None:
@@ -169,8 +181,6 @@ def test_nothing_is_undone_that_was_settled_in_another_way_since(
     say("an", two, "accept", "một")
     say("chi", one, "adjudicate", "hai")
     with workspace.catalog.write() as connection:
-        from nhan.catalog.reviews import update_sample
-
         update_sample(connection, two, state="rejected")
     for sample in (one, two):
         with pytest.raises(Conflict, match="settled since"):

@@ -32,10 +32,11 @@ def test_doubtful_labels_come_first_then_what_was_queued_then_the_rest(
     draft = add_samples([0.6], state=State.DRAFT)
     add_samples([0.5], state=State.LABELLED, label="sure")
     doubtful = add_samples([1.7], state=State.LABELLED, label="một")
-    for state in (State.ACCEPTED, State.REJECTED, State.SKIPPED):
+    contradicted = add_samples([1.0], state=State.ACCEPTED, label="một")
+    for state in (State.REJECTED, State.SKIPPED):
         add_samples([1.9], state=state)
     assert numbers(next_items(workspace, "text", "an", 20)) == [
-        *doubtful, queued[1], *draft, queued[0], queued[2], new[1], new[0],
+        *doubtful, *contradicted, queued[1], *draft, queued[0], queued[2], new[1], new[0],
     ]  # fmt: skip
 
 

@@ -24,14 +24,19 @@ from nhan.catalog.schema import (
 
 # In these states a sample waits for somebody.
 WAITING = (State.QUEUED, State.DRAFT, State.NEW)
-# From this priority on a labelled sample waits too: its label is under suspicion.
+# From this priority on a labelled sample waits too: its label is under suspicion, because a model
+# is sure of something else, or because a user's correction contradicts it.
 SUSPECT = 1.0
 # States of a review in which the reviewer has said what they think.
 GIVEN = ("done", "skipped", "rejected", "final")
 
 # Handed out in this order, each by priority: labels under suspicion; what a policy, a person or
 # a correction put into the queue; whatever else nobody has labelled.
-_TIERS = ((State.LABELLED,), (State.QUEUED, State.DRAFT), (State.NEW,))
+_TIERS = (
+    (State.LABELLED, State.ACCEPTED),
+    (State.QUEUED, State.DRAFT),
+    (State.NEW,),
+)
 # Any number other than the catalogue's other locks.
 _HANDOUT_LOCK = 7_239_116
 
@@ -69,7 +74,7 @@ def waiting(
                 .order_by(samples.c.priority.desc(), samples.c.id)
                 .limit(limit - len(found))
             )
-            if state == State.LABELLED:
+            if state in _TIERS[0]:
                 query = query.where(samples.c.priority >= SUSPECT)
             tier += connection.execute(query).mappings()
         tier.sort(key=lambda row: (-row["priority"], row["id"]))
@@ -99,6 +104,10 @@ def _free_for(reviewer: str, now: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(by_others < samples.c.opinions, ~by_them.exists())
 
 
+def _under_suspicion() -> sa.ColumnElement[bool]:
+    return sa.and_(samples.c.state.in_(list(_TIERS[0])), samples.c.priority >= SUSPECT)
+
+
 def held(connection: sa.Connection, task: str, reviewer: str, *, now: datetime) -> list[Row]:
     """What a reviewer was handed and still holds, in the order it was handed out."""
     query = (
@@ -112,7 +121,7 @@ def held(connection: sa.Connection, task: str, reviewer: str, *, now: datetime) 
             # Not what was settled meanwhile in another way, such as an import.
             sa.or_(
                 samples.c.state.in_(list(WAITING)),
-                sa.and_(samples.c.state == State.LABELLED, samples.c.priority >= SUSPECT),
+                _under_suspicion(),
             ),
         )
         .order_by(reviews.c.begun_at, samples.c.priority.desc(), samples.c.id)
@@ -276,11 +285,7 @@ def count_suspects(connection: sa.Connection, task: str) -> int:
     query = (
         sa.select(sa.func.count())
         .select_from(samples)
-        .where(
-            samples.c.task == task,
-            samples.c.state == State.LABELLED,
-            samples.c.priority >= SUSPECT,
-        )
+        .where(samples.c.task == task, _under_suspicion())
     )
     return int(connection.scalar(query) or 0)
 

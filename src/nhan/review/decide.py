@@ -322,7 +322,8 @@ def _weigh(
     if sample["opinions"] > 1:
         given = [opinion_of(row) for row in reviews.read_opinions(connection, [sample["id"]])]
         return weigh_all(task, before, given, tolerance)
-    if sample["state"] not in _SETTLED or _was_theirs(sample, review):
+    in_doubt = sample["priority"] >= reviews.SUSPECT
+    if sample["state"] not in _SETTLED or in_doubt or _was_theirs(sample, review):
         return _stand(before, mine)
     # Somebody settled it while this reviewer was at work.
     settled = _settled_opinion(connection, sample)

@@ -112,7 +112,7 @@ def make_items(
         blind = row["opinions"] > 1
         guess, answer = guesses.get(number), answers.get(number)
         correction = None if blind else corrected.get(number)
-        suspect = row["state"] == State.LABELLED and not blind
+        suspect = row["state"] in (State.LABELLED, State.ACCEPTED) and not blind
         review = reviews.read_review(connection, number, reviewer)
         items.append(
             Item(
