@@ -10,9 +10,9 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as MalformedVariable
 
@@ -218,7 +218,9 @@ class LoopSettings(_Table):
 class WebhookSettings(_Table):
     """Who is told of labels, datasets, runs, promotions; the key is in NHAN_WEBHOOK_SECRET."""
 
-    urls: list[str] = Field([], description="http(s) addresses that events are posted to")
+    urls: list[Annotated[str, StringConstraints(pattern=r"^https?://.+")]] = Field(
+        [], description="http(s) addresses that events are posted to"
+    )
     events: list[str] = Field([], description="only these events; empty: all")
     timeout_s: float = Field(10.0, gt=0, description="time for an address to answer")
     give_up_h: float = Field(72.0, gt=0, description="hours of retries before one is given up")
@@ -303,7 +305,7 @@ class LabelStudioSettings(_Table):
     url: str = Field("", description="Label Studio's address, as this machine reaches it")
     pictures_url: str = Field(
         "",
-        description="this server as labellers' browsers reach it; empty: http://HOST:PORT of [serve]",
+        description="this server as labellers' browsers reach it; empty: as [serve] has it",
     )
     server_url: str = Field(
         "", description="this server as Label Studio's machine reaches it; empty: pictures_url"

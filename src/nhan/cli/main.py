@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("nhan.cli.serve", "Answer over HTTP."),
     "keys": ("nhan.cli.keys", "Make, list and revoke the keys of a server."),
     "loop": ("nhan.cli.loop", "Rounds: what came back from use becomes the next version."),
+    "labelstudio": ("nhan.cli.labelstudio", "Label with Label Studio: setup, push, pull, watch."),
     "export": ("nhan.cli.export", "Write a model in another system's form."),
     "doctor": ("nhan.cli.doctor", "Explain what this machine and workspace have and lack."),
 }
