@@ -20,7 +20,7 @@ class LineApi(litserve.LitAPI):
         self.reader = load_reader(package)
         self.session = open_session(package, threads=1)
 
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe reads the type
         return decode(request["file"].file.read())
 
     def predict(self, rgb: Any) -> Any:
@@ -35,4 +35,4 @@ class LineApi(litserve.LitAPI):
 if __name__ == "__main__":
     litserve.LitServer(
         LineApi(), accelerator="cpu", workers_per_device=len(os.sched_getaffinity(0))
-    ).run(port=int(os.environ["PORT"]), generate_client_file=False)
+    ).run(host="127.0.0.1", port=int(os.environ["PORT"]), generate_client_file=False)

@@ -1,0 +1,61 @@
+"""TorchServe at its best here: one worker a core, one thread and one picture each, a long queue.
+
+Needs Java 17 and, in `.engines/torchserve`, `pip install torch torchserve torch-model-archiver`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CONFIGURATION = """
+inference_address=http://127.0.0.1:{port}
+management_address=http://127.0.0.1:0
+metrics_address=http://127.0.0.1:0
+default_workers_per_model={workers}
+job_queue_size=1000
+disable_token_authorization=true
+enable_envvars_config=true
+"""
+
+
+def main(folder: Path) -> int:
+    beside = Path(sys.executable).parent
+    (folder / "config.properties").write_text(
+        CONFIGURATION.format(port=os.environ["PORT"], workers=len(os.sched_getaffinity(0)))
+    )
+    subprocess.run(
+        [
+            beside / "torch-model-archiver", "--model-name", "line", "--version", "1",
+            "--handler", HERE / "torchserve_handler.py", "--export-path", folder,
+        ],
+        check=True,
+    )  # fmt: skip
+    # Its worker processes are found by the name `python`.
+    path = f"{beside}:{os.environ['PATH']}"
+    server = subprocess.Popen(
+        [
+            beside / "torchserve", "--foreground", "--ncs", "--disable-token-auth",
+            "--ts-config", folder / "config.properties",
+            "--model-store", folder, "--models", "line=line.mar",
+        ],
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "LOG_LOCATION": str(folder)},
+        cwd=folder,
+        start_new_session=True,
+    )  # fmt: skip
+
+    def stop(*_: object) -> None:
+        os.killpg(server.pid, signal.SIGKILL)  # Java, its workers and the script around them
+
+    signal.signal(signal.SIGTERM, stop)
+    return server.wait()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        sys.exit(main(Path(temporary)))
