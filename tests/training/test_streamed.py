@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import toy_run
 
+from nhan.cli.main import run
 from nhan.errors import Conflict, SettingsError
 from nhan.training.checkpoint import load_checkpoint
 from nhan.training.config import TrainConfig
@@ -67,3 +68,29 @@ def test_a_training_of_nothing_is_refused(tmp_path: Path, missing: dict[str, Any
     with pytest.raises(SettingsError, match=r"data\.made and length\.samples"):
         train_stream(made_config(**missing), tmp_path / "out", show=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_trains_on_made_samples_and_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "toy.toml"
+    recipe.write_text(
+        f'''
+        track = "off"
+        vocabulary = {{ charset = "{toy_run.LETTERS}" }}
+        model.network = "convgru"
+        model.options = {{ height = 16, stem = 8, channels = [16], blocks = [0], hidden = 24 }}
+        length = {{ samples = 40, validate_every = 40 }}
+        data = {{ made = "toy", made_share = 1.0, batch_size = 8, pool = 32 }}
+        machine = {{ threads = 1 }}
+        '''
+    )
+    out = tmp_path / "out"
+    command = ["train", "--config", str(recipe), "--out", str(out)]
+    for _ in range(2):  # the second time there is nothing left to do
+        with pytest.raises(SystemExit) as left:
+            run([*command, "--set", "seed=5"])
+        assert left.value.code == 0
+        assert capsys.readouterr().out.strip() == str(out)
+    assert [line["seen"] for line in curve(out)] == [40]
+    assert load_checkpoint(out / BEST).facts["config"]["seed"] == 5

@@ -47,8 +47,12 @@ def command(
     if out is not None:
         from nhan.training.streamed import train_stream
 
-        train_stream(chosen, out, resume=(out / "config.json").exists(), dev=dev)
-        typer.echo(out)
+        going_on = (out / "config.json").exists()
+        train_stream(chosen, out, resume=going_on, dev=dev, show=not as_json, console=stderr)
+        if as_json:
+            print_json({"out": str(out)})
+        else:
+            typer.echo(out)
         return
     if not dataset and not resume:
         raise UserError("no dataset to train on", hint="nhan train DATASET   or   --resume RUN")
