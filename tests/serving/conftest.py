@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -26,7 +28,10 @@ from nhan.serving.live import Live
 from nhan.serving.metrics import Metrics
 from nhan.serving.roster import Roster
 from nhan.serving.service import Service
-from nhan.settings import ServeSettings
+from nhan.settings import ServeSettings, UploadSettings
+from nhan.storage import Store, open_store
+from nhan.uploads.collect import Collector
+from nhan.uploads.corrections import CorrectionDesk
 
 LETTERS = "đăâêôơưé"
 OTHER_LETTERS = "ĐĂÂÊÔƠƯÉ"
@@ -136,6 +141,12 @@ class Running:
     async def ask(self, picture: bytes, **query: str) -> httpx.Response:
         return await self.client.post("/predict", content=picture, params=query)
 
+    async def shipped(self, count: int = 1) -> None:
+        """Wait until so many uploads are in the object store."""
+        async with asyncio.timeout(20):
+            while self.context.collector.report().shipped < count:
+                await asyncio.sleep(0.01)
+
 
 @pytest.fixture
 def serving(toy_package: Package, tmp_path: Path) -> Callable[..., object]:
@@ -184,6 +195,34 @@ def serving(toy_package: Package, tmp_path: Path) -> Callable[..., object]:
             yield Running(context, client, made)
         for lane in made:
             lane.kill()
+
+    return start
+
+
+@pytest.fixture
+def collecting(serving: Callable[..., Any], tmp_path: Path) -> Callable[..., object]:
+    """A server that collects: `async with collecting() as (running, store): …`."""
+
+    @asynccontextmanager
+    async def start(
+        *,
+        settings: UploadSettings | None = None,
+        serve: ServeSettings | None = None,
+        **options: Any,
+    ) -> AsyncIterator[tuple[Running, Store]]:
+        settings = settings or UploadSettings(ship_after_s=0.05, free_megabytes=0)
+        store = open_store(tmp_path / "objects")
+        collector = Collector(tmp_path / "spool", store, settings)
+        desk = CorrectionDesk(collector, store)
+        try:
+            async with serving(
+                collector=collector, corrections=desk, settings=serve, **options
+            ) as running:
+                running.context.service._differs = collector.disagreed
+                yield running, store
+        finally:
+            desk.close()
+            await asyncio.to_thread(collector.close)
 
     return start
 

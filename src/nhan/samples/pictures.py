@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from nhan.catalog.samples import Picture
+from typing import TYPE_CHECKING
+
 from nhan.images import PictureLimits, decode, perceptual_hash, probe, thumbnail
 from nhan.storage import Store
+
+if TYPE_CHECKING:
+    from nhan.catalog.samples import Picture
 
 
 def picture_path(sha256: str, extension: str) -> str:
@@ -18,6 +22,9 @@ def examine(data: bytes, sha256: str, limits: PictureLimits) -> Picture:
     Raises:
         BadPicture: it cannot be read, or is over the limits.
     """
+    # Imported only now: a server keeps pictures too, and never opens a catalogue.
+    from nhan.catalog.samples import Picture
+
     info = probe(data, limits)
     rgb = decode(data, limits)
     height, width = rgb.shape[:2]

@@ -7,6 +7,7 @@ Main address:
     POST /predictions/NAME[/VERSION]           TorchServe                routes/torchserve.py
     /v1/models/…                               KServe V1                 routes/v1.py
     /v2/…                                      Open Inference (V2)       routes/v2.py
+    POST /corrections                          what it should have been  routes/corrections.py
     GET  /healthz /readyz /ping                                          routes/health.py
     GET  /openapi.json
     GET  / /review /data /models /watch /docs  the console               nhan.web.mount
@@ -31,7 +32,7 @@ from nhan.serving.access import Guard
 from nhan.serving.context import Context
 from nhan.serving.door import Door, Endpoint
 from nhan.serving.keys import is_loopback
-from nhan.serving.routes import admin, classify, health, predict, torchserve, v1, v2
+from nhan.serving.routes import admin, classify, corrections, health, predict, torchserve, v1, v2
 
 _MAIN = (
     predict.router,
@@ -39,6 +40,7 @@ _MAIN = (
     torchserve.router,
     v1.router,
     v2.router,
+    corrections.router,
     health.router,
 )
 _ADMIN = (admin.router, health.router)
@@ -82,8 +84,16 @@ def create_app(context: Context, furnish: Furnish | None = None) -> ASGIApp:
         door,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
-        expose_headers=["x-nhan-model", "x-request-id", "retry-after"],
+        allow_headers=[
+            "authorization",
+            "content-type",
+            "x-api-key",
+            "x-request-id",
+            "x-nhan-collect",
+            "x-nhan-user",
+            "x-nhan-consent",
+        ],
+        expose_headers=["x-nhan-model", "x-nhan-collected", "x-request-id", "retry-after"],
     )
 
 

@@ -19,6 +19,8 @@ from nhan.settings import ServeSettings
 
 if TYPE_CHECKING:
     from nhan.serving.live import Live
+    from nhan.uploads.collect import Collector
+    from nhan.uploads.corrections import CorrectionDesk
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Context:
         limits: what a picture may cost.
         live: follows promotions; None where the models are fixed.
         root: the workspace; None where there is none.
+        collector: keeps answered pictures; None without a workspace.
+        corrections: takes what answers should have been; None without a workspace.
         metrics: what is counted.
         fetcher: gets pictures by URL.
         keyring: who may do what.
@@ -42,6 +46,8 @@ class Context:
     limits: PictureLimits = field(default_factory=PictureLimits)
     live: Live | None = None
     root: Path | None = None
+    collector: Collector | None = None
+    corrections: CorrectionDesk | None = None
     metrics: Metrics = field(default_factory=Metrics)
     fetcher: Fetcher = field(default_factory=Fetcher)
     keyring: Keyring = field(default_factory=Keyring)

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from socket import recv_fds, socket
 
-from nhan.errors import NhanError
+from nhan.errors import NhanError, StorageError
 from nhan.images import PictureLimits
 from nhan.models.package import Package
 from nhan.models.registry import Registry
@@ -32,7 +32,9 @@ from nhan.serving.metrics import Metrics
 from nhan.serving.roster import Roster
 from nhan.serving.service import Service
 from nhan.settings import ServeSettings, Settings
-from nhan.storage import open_store
+from nhan.storage import Store, open_store
+from nhan.uploads.collect import Collector, open_collector
+from nhan.uploads.corrections import CorrectionDesk
 
 log = logging.getLogger("nhan.serving")
 
@@ -71,10 +73,17 @@ async def serve(plan: FrontPlan) -> None:
         _queue_limits(settings.serve), on_refused=metrics.refused, on_lost=_worker_lost(metrics)
     )
     roster = Roster(settings.serve.model)
-    service = Service(roster, dispatcher, watch=metrics.answered)
+    store = _open_store(plan)
+    collector = _open_collector(plan, store)
+    service = Service(
+        roster,
+        dispatcher,
+        watch=metrics.answered,
+        differs=collector.disagreed if collector is not None else lambda *_: None,
+    )
     with tempfile.TemporaryDirectory(prefix="nhan-serve-") as cache:
         live = Live(
-            _registry(plan),
+            Registry(store) if store is not None else None,
             _bundled() if settings.serve.bundled else None,
             dispatcher,
             roster,
@@ -84,7 +93,10 @@ async def serve(plan: FrontPlan) -> None:
             on_swap=lambda name: metrics.swaps.update([name]),
             on_refusal=lambda one: metrics.models_refused.update([one.key.partition("@")[0]]),
         )
-        context = Context(service, live=live, root=plan.root, metrics=metrics)
+        context = Context(service, live=live, root=plan.root, metrics=metrics, collector=collector)
+        if collector is not None and store is not None:
+            context.corrections = CorrectionDesk(collector, store)
+            context.closing += [context.corrections.close, collector.close]
         configure(context, settings, load_keyring(keys_file(plan.root, settings.serve)))
         apps = create_app(context, plan.furnish), create_admin_app(context)
         main, admin = (HttpServer(app, _connection_limits(settings)) for app in apps)
@@ -130,6 +142,8 @@ def configure(context: Context, settings: Settings, keyring: Keyring) -> None:
             lane.set_limits(context.limits)
     if context.live is not None:
         context.live.poll_s = serve.poll_s
+    if context.collector is not None:
+        context.collector.configure(settings.uploads)
 
 
 def _reload(plan: FrontPlan, context: Context) -> None:
@@ -162,11 +176,28 @@ def _worker_lost(metrics: Metrics) -> Callable[[str, str, str], None]:
     return lost
 
 
-def _registry(plan: FrontPlan) -> Registry | None:
+def _open_store(plan: FrontPlan) -> Store | None:
     if plan.root is None:
         return None
     url = plan.settings.storage.objects
-    return Registry(open_store(url if "://" in url else plan.root / url))
+    return open_store(url if "://" in url else plan.root / url)
+
+
+def _open_collector(plan: FrontPlan, store: Store | None) -> Collector | None:
+    """What keeps uploads; None without a workspace, or with a spool that cannot be used.
+
+    Raises:
+        StorageError: it cannot be used, and the settings say not to answer then.
+    """
+    if plan.root is None or store is None:
+        return None
+    try:
+        return open_collector(plan.root, store, plan.settings.uploads)
+    except StorageError as error:
+        if plan.settings.uploads.when_full == "refuse":
+            raise
+        log.error("nothing is kept of uploads: %s", error.message)
+        return None
 
 
 def _bundled() -> Package | None:

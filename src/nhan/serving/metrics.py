@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from nhan.serving.context import Context
+    from nhan.uploads.collect import CollectionReport
 
 _STAGE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -71,6 +72,7 @@ class Metrics:
         self.swaps: Counter[str] = Counter()
         self.models_refused: Counter[str] = Counter()
         self.shadow: Counter[tuple[str, bool]] = Counter()
+        self.corrections: Counter[str] = Counter()
         self.workers_lost = 0
         self.duration = Histogram(_STAGE_S)
         self.stages = {name: Histogram(_STAGE_S) for name in ("queue", "decode", "infer", "encode")}
@@ -121,6 +123,8 @@ class _Collector:
         yield from _counters(self._context.metrics)
         yield from _histograms(self._context.metrics)
         yield from _state(self._context)
+        if self._context.collector is not None:
+            yield from _collection(self._context.collector.report())
 
 
 def _counters(metrics: Metrics) -> Iterator[Metric]:
@@ -145,6 +149,7 @@ def _counters(metrics: Metrics) -> Iterator[Metric]:
     for name, text, label, counts in (
         ("nhan_refusals", "Pictures not answered, by reason.", "reason", metrics.refusals),
         ("nhan_swaps", "Champions that went live.", "model", metrics.swaps),
+        ("nhan_corrections", "Corrections, by what was said.", "outcome", metrics.corrections),
         (
             "nhan_models_refused",
             "Promoted versions that could not answer.",
@@ -232,3 +237,31 @@ def _state(context: Context) -> Iterator[Metric]:
     for name in context.live.refusals if context.live else ():
         alarms.add_metric([name], 1)
     yield alarms
+
+
+def _collection(report: CollectionReport) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    for name, text, number in (
+        ("nhan_uploads_queued", "Uploads in memory, not yet on disk.", report.queued),
+        ("nhan_uploads_waiting", "Uploads on disk, not yet in the store.", report.waiting),
+        ("nhan_uploads_spool_bytes", "Size of the spool on disk.", report.spool_bytes),
+        ("nhan_uploads_oldest_seconds", "Age of the upload that waits longest.", report.oldest_s),
+        ("nhan_uploads_store_away", "1 while the object store is out of reach.", report.away),
+    ):
+        yield GaugeMetricFamily(name, text, value=float(number))
+    for name, text, number in (
+        ("nhan_uploads_kept", "Uploads that were kept.", report.kept),
+        ("nhan_uploads_shipped", "Uploads sent to the object store.", report.shipped),
+        ("nhan_uploads_shipped_bytes", "Their pictures' bytes.", report.shipped_bytes),
+        ("nhan_uploads_store_failures", "Refusals of the object store.", report.failures),
+    ):
+        yield CounterMetricFamily(name, text, value=number)
+    for name, text, label, counts in (
+        ("nhan_uploads_dropped", "Uploads that were not kept.", "reason", report.dropped),
+        ("nhan_uploads_sampled", "Uploads queued for review.", "policy", report.sampled),
+    ):
+        family = CounterMetricFamily(name, text, labels=[label])
+        for key, count in counts.items():
+            family.add_metric([key], count)
+        yield family

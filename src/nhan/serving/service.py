@@ -86,6 +86,8 @@ class Service:
         roster: which models answer.
         dispatcher: who does the work.
         watch: called with every prediction given, e.g. to count it.
+        differs: called with a prediction's id, the candidate and its answer where a silent answer
+            is another one.
     """
 
     def __init__(
@@ -94,12 +96,14 @@ class Service:
         dispatcher: Dispatcher,
         *,
         watch: Callable[[Prediction], None] = lambda _: None,
+        differs: Callable[[str, str, str], None] = lambda *_: None,
     ) -> None:
         self.roster = roster
         self.dispatcher = dispatcher
         self.trials = Trials()
         self.draining = False
         self._watch = watch
+        self._differs = differs
         self._silent: set[asyncio.Task[None]] = set()
 
     @property
@@ -174,6 +178,8 @@ class Service:
         finally:
             shadow.in_flight -= 1
         self.trials.compare(shadow, outcome.value, prediction.value, id_=prediction.id)
+        if outcome.value != prediction.value:
+            self._differs(prediction.id, shadow.key, outcome.value)
 
     async def predict_many(
         self,

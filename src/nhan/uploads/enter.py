@@ -198,7 +198,7 @@ def enter_corrections(workspace: Workspace, given: Mapping[str, CorrectionRecord
         given: corrections by the path of their object.
     """
     entered = Entered()
-    ordered = sorted(given.items(), key=lambda item: item[1].at)
+    ordered = _in_order(given)
     with workspace.catalog.write() as connection:
         lock_writers(connection)
         subjects = subjects_of(connection, (one.prediction for one in given.values()))
@@ -216,6 +216,20 @@ def enter_corrections(workspace: Workspace, given: Mapping[str, CorrectionRecord
             hashes = {one.id: subjects[one.prediction].sha256 for _, one in some}
             _correct_task(workspace, connection, task, some, hashes, entered)
     return entered
+
+
+def _in_order(given: Mapping[str, CorrectionRecord]) -> list[tuple[str, CorrectionRecord]]:
+    """By time, but one that takes another back after it: servers' clocks may differ."""
+    by_id = {one.id: one for one in given.values()}
+
+    def depth(one: CorrectionRecord) -> int:
+        steps, seen = 0, {one.id}
+        while (before := by_id.get(one.replaces)) is not None and before.id not in seen:
+            seen.add(before.id)
+            one, steps = before, steps + 1
+        return steps
+
+    return sorted(given.items(), key=lambda item: (depth(item[1]), item[1].at))
 
 
 def _correct_task(

@@ -148,7 +148,7 @@ class CorrectionRecord:
             "prediction": self.prediction,
             "label": self.label,
             "given_by": self.given_by,
-            "at": self.at.isoformat(timespec="milliseconds"),
+            "at": self.at.isoformat(timespec="microseconds"),
             "replaces": self.replaces,
             "trusted": self.trusted,
         }
