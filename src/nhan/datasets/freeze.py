@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +45,7 @@ class FreezeReport:
         dataset: the version, new or found.
         existed: the same content was frozen before; nothing was written.
         held_out: samples that no split can take without a leak, by name, with the reason.
+        withheld: labelled samples left out because whoever sent them did not consent to training.
         left: samples that the previous version had and this one lacks, by split.
         warnings: what the user should know, in words.
     """
@@ -52,6 +53,7 @@ class FreezeReport:
     dataset: DatasetVersion
     existed: bool
     held_out: list[tuple[str, str]] = field(default_factory=list)
+    withheld: int = 0
     left: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
@@ -62,6 +64,7 @@ class FreezeReport:
             "existed": self.existed,
             "manifest": self.dataset.manifest,
             "held_out": [{"name": name, "reason": reason} for name, reason in self.held_out],
+            "withheld": self.withheld,
             "left": dict(self.left),
             "warnings": self.warnings,
         }
@@ -98,9 +101,11 @@ def freeze(
     previous = _previous(workspace, name, task)
     placed = _place(workspace, task)
     chosen = placed.choose(sources)
+    withheld = placed.withheld(sources)
     if not chosen:
+        besides = f"; {withheld} may not train, for want of consent" if withheld else ""
         raise UserError(
-            f"no labelled sample of the task {task!r} can be frozen",
+            f"no labelled sample of the task {task!r} can be frozen{besides}",
             hint="nhan import PICTURES, or accept samples in the review",
         )
     vocabulary = rules.vocabulary(row.label or "" for row in chosen)
@@ -119,6 +124,7 @@ def freeze(
             "sources": _by_source(chosen),
             "vocabulary": vocabulary,
             "held_out": len(placed.held_out),
+            "withheld": withheld,
             "audit": placed.look_over(workspace, rules, chosen),
             "parents": [previous.version] if previous is not None else [],
             "only_sources": sorted(sources),
@@ -129,7 +135,7 @@ def freeze(
         workspace.store.put_once(layout.manifest_path(name, version), document)
     _note(workspace, name, version, task)
     dataset = open_dataset(workspace.store, f"{name}@{version}")
-    report = FreezeReport(dataset, existed, placed.named_held_out())
+    report = FreezeReport(dataset, existed, placed.named_held_out(), withheld)
     if previous is not None and previous.version != version:
         report.left = _left(previous, chosen)
     report.warnings = _warnings(report)
@@ -166,15 +172,18 @@ class _Placed:
 
     def choose(self, sources: Sequence[str]) -> list[SampleRow]:
         """The rows of the version, in its order: by split, then by content."""
-        chosen = [
-            row
-            for row in self.rows
-            if row.state in TRAINABLE
-            and row.label is not None
-            and row.split
-            and (not sources or row.source in sources)
-        ]
+        chosen = [row for row in self._labelled(sources) if row.may_train]
         return sorted(chosen, key=lambda row: (layout.SPLITS.index(row.split), row.sha256))
+
+    def withheld(self, sources: Sequence[str]) -> int:
+        """How many rows would be of the version, had their senders consented."""
+        return sum(not row.may_train for row in self._labelled(sources))
+
+    def _labelled(self, sources: Sequence[str]) -> Iterator[SampleRow]:
+        for row in self.rows:
+            wanted = not sources or row.source in sources
+            if wanted and row.state in TRAINABLE and row.label is not None and row.split:
+                yield row
 
     def look_over(
         self, workspace: Workspace, task: Task, chosen: Sequence[SampleRow]
@@ -271,6 +280,8 @@ def _warnings(report: FreezeReport) -> list[str]:
     splits = report.dataset.splits
     if report.held_out:
         found.append(f"{len(report.held_out)} samples are held out: any split would leak")
+    if report.withheld:
+        found.append(f"{report.withheld} samples are left out: whoever sent them did not consent")
     found.extend(f"the {split} split is empty" for split in layout.SPLITS if not splits[split])
     if report.left["test"]:
         found.append(

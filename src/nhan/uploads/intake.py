@@ -23,6 +23,7 @@ from nhan.uploads import record as layout
 from nhan.uploads.enter import Entered, Found, enter_corrections, enter_notes, enter_uploads
 from nhan.uploads.erased import ErasedUsers
 from nhan.uploads.record import CorrectionRecord, UploadRecord
+from nhan.uploads.ship import ship_leftovers
 from nhan.workspace import Workspace
 
 # Uploads in one transaction: enough to spread its cost, few enough that others can write soon.
@@ -97,6 +98,8 @@ def take_in(
 ) -> IntakeReport:
     """Take what serving collected into the catalogue.
 
+    What a server that no longer runs left in this workspace's spool is shipped first.
+
     Args:
         workspace: where.
         limit: at most so many uploads; corrections and notes of all.
@@ -110,6 +113,8 @@ def take_in(
         StorageError: object store or catalogue are out of reach; what was done stays done.
     """
     report = IntakeReport(dry_run=dry_run)
+    if not dry_run:
+        ship_leftovers(workspace.root / workspace.settings.uploads.spool, workspace.store)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="intake") as pool:
         intake = _Intake(workspace, pool, report)
         inbox = _Inbox(workspace.store, limit)
