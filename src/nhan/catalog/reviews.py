@@ -324,3 +324,28 @@ def disputed(connection: sa.Connection, task: str) -> list[Row]:
         .order_by(samples.c.priority.desc(), samples.c.id)
     )
     return list(connection.execute(query).mappings())
+
+
+def want_opinions(connection: sa.Connection, task: str, *, share: float, opinions: int) -> int:
+    """Ask for several opinions on a share of what nobody has begun; how many were changed."""
+    changed = connection.execute(
+        samples.update().where(_to_double(task, share, opinions)).values(opinions=opinions)
+    )
+    return changed.rowcount
+
+
+def count_doubled(connection: sa.Connection, task: str, *, share: float, opinions: int) -> int:
+    """How many `want_opinions` would change."""
+    query = sa.select(sa.func.count()).select_from(samples)
+    return int(connection.scalar(query.where(_to_double(task, share, opinions))) or 0)
+
+
+def _to_double(task: str, share: float, opinions: int) -> sa.ColumnElement[bool]:
+    # A hash is as good as a die, and always falls the same way. "g" comes after every digit.
+    below = "g" if share >= 1 else f"{int(share * 16**12):012x}"
+    return sa.and_(
+        samples.c.task == task,
+        samples.c.state.in_([State.NEW, State.QUEUED]),
+        samples.c.opinions < opinions,
+        samples.c.sha256 < below,
+    )
