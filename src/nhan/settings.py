@@ -210,8 +210,11 @@ class LoopSettings(_Table):
     verify_s: float = Field(
         30.0, ge=0, description="seconds within which a promoted version must answer"
     )
-    budget: bool = Field(
-        True, description="train on parts of the data after a promotion, to tell what labels bring"
+    budget_samples: int = Field(
+        2000,
+        ge=0,
+        description="samples in each of three short trainings after a promotion, which tell what "
+        "more labels would bring; 0: none",
     )
 
 

@@ -9,6 +9,7 @@ from nhan.cli.console import print_json, stderr, stdout
 from nhan.cli.who import who
 from nhan.errors import GateRefused, UserError
 from nhan.pipeline import rounds
+from nhan.pipeline.foresee import Expected, foresee
 from nhan.pipeline.plan import make_plan
 from nhan.pipeline.rounds import Round
 from nhan.pipeline.step import Record
@@ -38,6 +39,7 @@ def run(
     because: str = typer.Option("on demand", help="Why; kept with the round."),
     new: bool = typer.Option(False, "--new", help="Abandon an interrupted round, begin another."),
     again: bool = typer.Option(False, "--again", help="Do everything, even if nothing changed."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done, do nothing."),
     as_json: bool = _JSON,
 ) -> None:
     """Do one round: intake, labels, audit, freeze, train, evaluate, gate, promote, verify.
@@ -53,6 +55,9 @@ def run(
         plan = make_plan(
             workspace, dataset=dataset, model=model, reason=because, by=who(), again=again
         )
+        if dry_run:
+            _print_expected(foresee(workspace, plan), as_json=as_json)
+            return
         done = rounds.run_round(
             workspace, plan, new=new, say=_say, show=not as_json and stderr.is_terminal
         )
@@ -62,6 +67,22 @@ def run(
         typer.echo(f"round {done.plan.number}: {done.outcome}: {done.because}")
     if done.outcome == "refused":
         raise typer.Exit(GateRefused.exit_code)
+
+
+@app.command()
+def watch(dataset: str = _DATASET, model: str = _MODEL) -> None:
+    """Begin rounds by the clock, by new labels, by drift (settings [loop]), until stopped.
+
+    Uploads are taken in, Label Studio is asked and webhooks are sent all the while. `kill -USR1`
+    begins a round now. A watch that is started again goes on with an interrupted round, and makes
+    up for what the clock missed as `loop.missed` says.
+
+    Example: NHAN_LOOP__CRON="0 2 * * *" nhan loop watch
+    """
+    from nhan.pipeline.schedule import Watch
+
+    with Workspace.open() as workspace:
+        Watch(workspace, _say, dataset=dataset, model=model).run()
 
 
 @app.command()
@@ -145,6 +166,13 @@ def show(
         print_json(shown.to_json())
     else:
         _show(shown)
+
+
+def _print_expected(expected: list[Expected], *, as_json: bool) -> None:
+    if as_json:
+        print_json([vars(one) for one in expected])
+    for one in expected if not as_json else ():
+        typer.echo(f"{one.step:<9} {one.does:<11} {one.because}")
 
 
 def _show(shown: Round) -> None:

@@ -34,9 +34,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("nhan.cli.models", "List models, versions, scores and the promotion log."),
     "predict": ("nhan.cli.predict", "Answer for picture files and folders."),
     "serve": ("nhan.cli.serve", "Answer over HTTP."),
+    "uploads": ("nhan.cli.uploads", "What users sent: intake, list, export, erase."),
     "keys": ("nhan.cli.keys", "Make, list and revoke the keys of a server."),
     "loop": ("nhan.cli.loop", "Rounds: what came back from use becomes the next version."),
     "labelstudio": ("nhan.cli.labelstudio", "Label with Label Studio: setup, push, pull, watch."),
+    "trace": ("nhan.cli.trace", "Where an answer comes from, down to the pixels and people."),
     "export": ("nhan.cli.export", "Write a model in another system's form."),
     "doctor": ("nhan.cli.doctor", "Explain what this machine and workspace have and lack."),
 }

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nhan.datasets.audit import audit
 from nhan.datasets.findings import AuditReport
 from nhan.datasets.freeze import freeze
 from nhan.datasets.read import open_dataset
-from nhan.errors import NotFound
+from nhan.errors import (
+    DeadlinePassed,
+    Forbidden,
+    MissingExtra,
+    NotFound,
+    SettingsError,
+    Unauthorized,
+    UpstreamFailed,
+)
 from nhan.pipeline.cache import forget, key_of, labelled_content, remember, remembered
-from nhan.pipeline.step import Outcome, Work
+from nhan.pipeline.step import Outcome, Plan, Work
+from nhan.review.labelstudio.connection import load_connection
 from nhan.uploads.intake import take_in
+from nhan.watching.fresh import FreshLabels
+from nhan.workspace import Workspace
+
+if TYPE_CHECKING:
+    from nhan.review.labelstudio.pull import PullReport
 
 # Kinds of findings that are named in a refusal.
 _NAMED = 3
@@ -31,14 +46,47 @@ def take_uploads(work: Work) -> Outcome:
 
 def pull_labels(work: Work) -> Outcome:
     """New labels from Label Studio, where it is set up."""
-    del work
-    return Outcome("skipped", "Label Studio is not set up")
+    try:
+        report = fetch_labels(work.workspace, work.plan.task)
+    except (UpstreamFailed, DeadlinePassed, Unauthorized, Forbidden, SettingsError) as error:
+        # What people labelled there comes with the next round; what is here need not wait for it.
+        return Outcome("skipped", f"Label Studio cannot be asked: {error.message}")
+    if report is None:
+        return Outcome("skipped", "Label Studio is not set up")
+    if not report.changed:
+        because = f"nothing has changed in {report.project} since the last time"
+        return Outcome("skipped", because, report.to_json())
+    return Outcome("ran", f"{report.labels} labels from {report.project}", report.to_json())
+
+
+def fetch_labels(workspace: Workspace, task: str) -> PullReport | None:
+    """Pull from the Label Studio project of a task; None where none is set up.
+
+    Raises:
+        MissingExtra: it is set up and its client is not installed.
+        SettingsError: there is no token.
+        NhanError: Label Studio is away or refuses.
+    """
+    try:
+        connection = load_connection(workspace.store, task)
+    except NotFound:
+        return None
+    try:
+        from nhan.review.labelstudio.client import LabelStudio
+        from nhan.review.labelstudio.pull import pull
+        from nhan.review.labelstudio.tokens import read_token
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("nhan"):
+            raise
+        raise MissingExtra("Label Studio", "labelstudio") from error
+    with LabelStudio(connection.address, read_token()) as client:
+        return pull(workspace, client, connection)
 
 
 def look_over(work: Work) -> Outcome:
     """The label doctor: what must be fixed keeps a round from training on it."""
     workspace, task = work.workspace, work.plan.task
-    key = key_of(task, labelled_content(workspace, task, votes=True))
+    key = audit_key(workspace, task)
     known = None if work.plan.again else remembered(workspace.store, "audit", key)
     if known is not None:
         outputs = known["outputs"]
@@ -53,6 +101,11 @@ def look_over(work: Work) -> Outcome:
         return Outcome("refused", _refusal(outputs), outputs, key)
     words = f"{report.errors} that must be fixed" if report.errors else "nothing must be fixed"
     return Outcome("ran", f"{report.samples} samples looked over, {words}", outputs, key)
+
+
+def audit_key(workspace: Workspace, task: str) -> str:
+    """Of everything that the label doctor reads."""
+    return key_of("audit", task, labelled_content(workspace, task, votes=True))
 
 
 def _found(report: AuditReport) -> list[str]:
@@ -73,8 +126,7 @@ def _refusal(outputs: dict[str, object]) -> str:
 def freeze_samples(work: Work) -> Outcome:
     """Freeze what may be learned from into a dataset version."""
     workspace, plan = work.workspace, work.plan
-    content = labelled_content(workspace, plan.task)
-    key = key_of(plan.dataset, plan.task, content)
+    key = freeze_key(workspace, plan)
     known = None if plan.again else remembered(workspace.store, "freeze", key)
     if known is not None:
         try:
@@ -88,15 +140,26 @@ def freeze_samples(work: Work) -> Outcome:
     before = _newest(work)
     report = freeze(workspace, plan.dataset, plan.task)
     dataset = report.dataset
-    outputs = {"dataset": dataset.ref, "rows": dataset.count(), "splits": dataset.splits}
+    left_out = FreshLabels(plan.dataset, plan.task).count(workspace)
+    outputs = {
+        "dataset": dataset.ref,
+        "rows": dataset.count(),
+        "splits": dataset.splits,
+        "left_out": left_out,
+    }
     # Freezing fixes the splits of new samples, so what the next round finds is read again.
-    key = key_of(plan.dataset, plan.task, labelled_content(workspace, plan.task))
+    key = freeze_key(workspace, plan)
     remember(workspace.store, "freeze", key, plan.number, outputs)
     splits = ", ".join(f"{split} {count}" for split, count in dataset.splits.items())
     if before == dataset.ref:
         return Outcome("skipped", f"the same content is {dataset.ref} already", outputs, key)
     words = [f"{dataset.ref}: {splits}", *report.warnings]
     return Outcome("ran", "; ".join(words), outputs, key)
+
+
+def freeze_key(workspace: Workspace, plan: Plan) -> str:
+    """Of everything that a dataset version would hold."""
+    return key_of("freeze", plan.dataset, plan.task, labelled_content(workspace, plan.task))
 
 
 def _newest(work: Work) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,11 @@ from nhan.models.registry import Registry
 from nhan.workspace import Workspace
 
 try:
-    from nhan.training.config import TrainConfig
+    from nhan.pipeline.devices import train_on_devices
+    from nhan.training.config import TrainConfig, make_config
+    from nhan.training.group import current, launched
     from nhan.training.produce import WEIGHTS, produce_run
-    from nhan.training.train import new_run_id, run_facts, run_folder, train
+    from nhan.training.train import CONFIG, new_run_id, run_facts, run_folder, train
 except ModuleNotFoundError as error:  # torch, lightning …: the base install serves without them
     if (error.name or "").startswith("nhan"):
         raise
@@ -66,7 +69,10 @@ def make_model(
         update={"task": frozen.task, "start_from": start or config.start_from}
     )
     run = run or new_run_id(config)
-    with _weights(workspace, config.start_from) as weights:
+    if config.machine.devices > 1 and not launched():
+        words = [frozen.ref, "--model", name, "--run", run, *(["--int8"] if int8 else [])]
+        return train_on_devices(workspace, words, config.machine.devices, config=config, show=show)
+    with weights_of(workspace, config.start_from if current().first else "") as weights:
         if say is not None:
             say(f"run {run} on {frozen.ref}; killed, it goes on with --resume {run}")
         train(
@@ -98,7 +104,11 @@ def resume_model(
     Raises:
         NotFound: no such run.
     """
-    facts = run_facts(workspace, run)
+    group = current()
+    facts = group.tell(run_facts(workspace, run) if group.first else None)
+    if not launched() and (devices := _devices(workspace, run)) > 1:
+        words = ["--resume", run, *(["--model", model] if model else [])]
+        return train_on_devices(workspace, words, devices, show=show)
     frozen = open_dataset(workspace.store, facts["dataset"])
     train(workspace, frozen, TrainConfig(), run=run, resume=True, show=show, console=console)
     note = facts.get("note", {})
@@ -115,16 +125,27 @@ def _publish(
     int8: bool,
     say: Say | None,
 ) -> Package:
+    group = current()
+    if not group.first:
+        return Registry(workspace.store).resolve(group.tell())
     product = produce_run(workspace, run, dataset, int8=int8)
     if say is not None:
         say(f"exported and proven: {product.spec['serve']} answers")
     calibration = calibrate(product.files, product.spec, dataset, limits=workspace.picture_limits)
     spec = {**product.spec, "calibration": calibration}
-    return publish(workspace.store, name, product.files, spec, run=run)
+    package = publish(workspace.store, name, product.files, spec, run=run)
+    group.tell(package.ref)
+    return package
+
+
+def _devices(workspace: Workspace, run: str) -> int:
+    """How many processes a run began with."""
+    file = run_folder(workspace, run) / CONFIG
+    return make_config(json.loads(file.read_text(encoding="utf-8")), str(file)).machine.devices
 
 
 @contextmanager
-def _weights(workspace: Workspace, start: str) -> Iterator[Path | None]:
+def weights_of(workspace: Workspace, start: str) -> Iterator[Path | None]:
     """The weights file that a name stands for, for as long as it is needed."""
     if not start:
         yield None

@@ -31,15 +31,14 @@ def train_candidate(work: Work) -> Outcome:
     registry = Registry(workspace.store)
     state = registry.log(plan.model)
     champion = registry.open(plan.model, state.champion) if state.champion else None
-    start = _start(plan, champion)
+    start = start_of(plan, champion)
     settings = key_of(list(plan.train), plan.int8)
-    salt = plan.number if plan.again else 0
-    key = key_of(dataset.ref, settings, start, plan.model, salt)
+    key = train_key(plan, dataset, settings, start)
     if not plan.again:
-        if champion is not None and _knows(workspace, champion, dataset, settings):
+        if champion is not None and knows(workspace, champion, dataset, settings):
             because = f"{champion.ref}, the champion, was trained on {dataset.ref}"
             return Outcome("skipped", f"{because}: there is nothing new to learn", {}, key)
-        if found := _trained(workspace, registry, key):
+        if found := trained(workspace, registry, key):
             candidate, number = found
             because = f"{candidate} was trained on {dataset.ref} from {start or 'scratch'}"
             return Outcome("skipped", f"{because} in round {number}", {"candidate": candidate}, key)
@@ -57,7 +56,13 @@ def train_candidate(work: Work) -> Outcome:
     return Outcome("ran", because, outputs, key)
 
 
-def _start(plan: Plan, champion: Package | None) -> str:
+def train_key(plan: Plan, dataset: DatasetVersion, settings: str, start: str) -> str:
+    """Of everything that decides what comes out of a training."""
+    salt = plan.number if plan.again else 0
+    return key_of(dataset.ref, settings, start, plan.model, salt)
+
+
+def start_of(plan: Plan, champion: Package | None) -> str:
     """What training begins from; empty for scratch."""
     if plan.start == "scratch":
         return ""
@@ -69,7 +74,7 @@ def _start(plan: Plan, champion: Package | None) -> str:
     return bundled.spec.name if bundled is not None and bundled.spec.task == plan.task else ""
 
 
-def _knows(workspace: Workspace, champion: Package, dataset: DatasetVersion, settings: str) -> bool:
+def knows(workspace: Workspace, champion: Package, dataset: DatasetVersion, settings: str) -> bool:
     """Whether the champion was trained on this dataset version, with these settings if we know."""
     if champion.spec.dataset != dataset.ref:
         return False
@@ -79,7 +84,7 @@ def _knows(workspace: Workspace, champion: Package, dataset: DatasetVersion, set
     return own is None or own["outputs"].get("settings") == settings
 
 
-def _trained(workspace: Workspace, registry: Registry, key: str) -> tuple[str, int] | None:
+def trained(workspace: Workspace, registry: Registry, key: str) -> tuple[str, int] | None:
     """The version that was trained from the same content, if it still stands, and its round."""
     known = remembered(workspace.store, "train", key)
     if known is None:

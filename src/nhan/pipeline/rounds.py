@@ -15,6 +15,7 @@ from typing import Any
 
 from nhan.errors import Conflict, NhanError, NotFound
 from nhan.pipeline.lease import Lease, take_lease
+from nhan.pipeline.notify import notify
 from nhan.pipeline.step import DONE, Outcome, Plan, Record, Say, Work
 from nhan.pipeline.steps import STEPS
 from nhan.storage import NumberedLog, Store
@@ -24,6 +25,8 @@ _FOLDER = "rounds"
 _PLAN, _END = "round.json", "ended.json"
 # A runner asks again within minutes; nobody begins so many rounds meanwhile.
 _KEYS_REMEMBERED = 10
+# Done even where a step before refused: it looks at what is live, whoever that is.
+_ALWAYS = ("watch",)
 
 
 @dataclass(frozen=True)
@@ -122,12 +125,14 @@ def run_round(
             say(f"round {number} goes on at {begun.next_step or 'its end'}")
         else:
             say(f"round {number}: {begun.plan.reason}")
-        for name in STEPS:
-            try:
+        try:
+            for name in STEPS:
                 run_step(workspace, number, name, lease=lease, say=say, show=show)
-            except NhanError as error:
-                end_round(workspace, number, "failed", f"{name}: {error.message}")
-                raise
+        except NhanError as error:
+            end_round(workspace, number, "failed", f"{name}: {error.message}")
+            raise
+        finally:
+            _tell_others(workspace, say)
         return finish_round(workspace, number)
 
 
@@ -252,6 +257,17 @@ def end_round(workspace: Workspace, number: int, outcome: str, because: str) -> 
     workspace.store.put_once(_path(number, _END), _json(end))
 
 
+def _tell_others(workspace: Workspace, say: Say) -> None:
+    """Send webhooks; those that cannot be sent now stay queued for the watch."""
+    try:
+        sent = notify(workspace)
+    except NhanError as error:
+        say(f"webhooks: {error.message}")
+    else:
+        if sent.failed:
+            say(f"webhooks: {sent.failed} could not be delivered and are tried again")
+
+
 def _turned_away(found: Round, name: str) -> Outcome | None:
     """Why a step is not even begun, if so.
 
@@ -267,7 +283,7 @@ def _turned_away(found: Round, name: str) -> Outcome | None:
                 f"{name} comes after {earlier}, which is not done",
                 hint=f"nhan loop step {earlier} --round {found.plan.number}",
             )
-        if record.state == "refused":
+        if record.state == "refused" and name not in _ALWAYS:
             return Outcome("skipped", f"{earlier} refused")
     return None
 

@@ -11,6 +11,7 @@ from nhan.pipeline.model_steps import (
 )
 from nhan.pipeline.step import Step
 from nhan.pipeline.verify import verify_live
+from nhan.pipeline.watch_steps import draw_budget, watch_live
 
 # name -> (function, one line for people)
 STEPS: dict[str, tuple[Step, str]] = {
@@ -23,4 +24,6 @@ STEPS: dict[str, tuple[Step, str]] = {
     "gate": (ask_gate, "Let the gate decide."),
     "promote": (promote_candidate, "Make the candidate the champion."),
     "verify": (verify_live, "Ask the running server whether it answers with it."),
+    "watch": (watch_live, "Estimate live quality and drift."),
+    "budget": (draw_budget, "Tell what a hundred more labels would bring."),
 }

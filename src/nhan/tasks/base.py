@@ -222,6 +222,13 @@ class Task(ABC):
         same = sum(a == b for a, b in zip(first, second, strict=True))
         return {"same": same / max(len(first), 1)}
 
+    def symbols(self, value: str) -> list[str]:
+        """What a label or answer is made of: its characters, or by default itself as a whole.
+
+        How often each occurs is what drifts when other things are written or shown.
+        """
+        return [value]
+
     @abstractmethod
     def slices(self, truth: str) -> dict[str, str]:
         """The slices a sample falls in by its label, e.g. `{"length": "11-20"}`."""

@@ -99,6 +99,10 @@ class TextTask(Task):
         both = (metrics.cer(first, second) + metrics.cer(second, first)) / 2
         return {**super().agreement(first, second), "cer": both}
 
+    def symbols(self, value: str) -> list[str]:
+        """Its characters."""
+        return list(value)
+
     def slices(self, truth: str) -> dict[str, str]:
         """By length in characters, and by what the line is made of."""
         return {"length": _length_slice(len(truth)), "characters": _character_slice(truth)}
