@@ -34,7 +34,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def draw_line() -> Callable[..., bytes]:
     """Draws a text as a one-line PNG; the built-in font of Pillow knows Latin letters only."""
 

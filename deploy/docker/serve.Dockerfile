@@ -4,18 +4,25 @@
 FROM docker.io/library/debian:bookworm-slim AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get install -y --no-install-recommends binutils ca-certificates python3 python3-venv \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY src src
-# Compiled files are left out: they double the size of a package and are read once per start.
+# Left out, because a server never opens them: compiled files, tests, headers, debug symbols,
+# ONNX Runtime's model converters, and Arrow Flight, a database protocol that nothing here speaks.
 RUN python3 -m venv /opt/nhan \
  && /opt/nhan/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[postgres]' \
  && /opt/nhan/bin/pip uninstall -y pip setuptools \
  && find /opt/nhan -type d \( -name tests -o -name test -o -name include -o -name __pycache__ \) \
       -prune -exec rm -rf {} + \
- && find /opt/nhan -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.a' \) -delete
+ && find /opt/nhan -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.a' \) -delete \
+ && rm -rf /opt/nhan/lib/python3*/site-packages/onnxruntime/transformers \
+ && find /opt/nhan \( -name 'libarrow_flight*' -o -name '_flight*' -o -name 'libarrow_python.so' \
+      -o -name 'libarrow_python.so.*.*' \) -delete \
+ && find /opt/nhan -type f -name '*.so*' \( -path '*/uvloop/*' -o -path '*/rapidfuzz/*' \
+      -o -path '*/sqlalchemy/*' -o -path '*/obstore/*' -o -path '*/pyarrow/*' \) \
+      -exec strip --strip-unneeded {} +
 
 FROM docker.io/library/debian:bookworm-slim
 ARG VERSION=0
@@ -26,8 +33,8 @@ LABEL org.opencontainers.image.title="Nhãn server" \
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates python3 \
- && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --home-dir /workspace --shell /usr/sbin/nologin nhan \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
+ && useradd --no-log-init --uid 10001 --home-dir /workspace --shell /usr/sbin/nologin nhan \
  && install -d -o 10001 -g 10001 /workspace
 COPY --from=build /opt/nhan /opt/nhan
 COPY deploy/docker/entrypoint /usr/local/bin/entrypoint

@@ -16,8 +16,8 @@ LABEL org.opencontainers.image.title="Nhãn training" \
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv \
- && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --home-dir /workspace --shell /usr/sbin/nologin nhan \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
+ && useradd --no-log-init --uid 10001 --home-dir /workspace --shell /usr/sbin/nologin nhan \
  && install -d -o 10001 -g 10001 /workspace
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./

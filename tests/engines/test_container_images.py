@@ -1,0 +1,127 @@
+"""The server's image, built from its Dockerfile without a registry, started and asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from servers import free_port
+
+pytestmark = pytest.mark.engine
+
+CONTAINERS = Path(__file__).with_name("containers")
+ROOT = Path(__file__).parents[2]
+KEY = "0123456789abcdef0123456789abcdef"
+_MOST_BYTES = 450_000_000
+
+
+def containers(*arguments: str, timeout: float = 1500) -> str:
+    done = subprocess.run(
+        [CONTAINERS, *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def serve_image() -> str:
+    for program in ("buildah", "debootstrap"):
+        if shutil.which(program) is None:
+            pytest.fail(f"{program} is not installed; run tests/engines/install")
+    if os.geteuid() != 0:
+        pytest.skip("building without a registry needs root")
+    containers("build", "serve")
+    return "serve"
+
+
+@pytest.fixture
+def running(serve_image: str) -> Iterator[str]:
+    """The image's own entry point with its own command, as an orchestrator runs it."""
+    port, admin_port = free_port(), free_port()
+    variables = [
+        f"NHAN_KEY={KEY}",
+        f"NHAN_SERVE__PORT={port}",
+        f"NHAN_SERVE__ADMIN_PORT={admin_port}",
+    ]
+    process = subprocess.Popen(
+        [CONTAINERS, "run", serve_image, *variables, "--", "entrypoint", "serve"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/readyz", timeout=2).close()
+                break
+            except (urllib.error.URLError, OSError):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    process.kill()
+                    output = process.stdout.read() if process.stdout else b""
+                    pytest.fail(f"the container does not answer: {output.decode()[-3000:]}")
+                time.sleep(0.2)
+        yield address
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+
+
+def test_the_image_is_small_and_has_no_torch(serve_image: str) -> None:
+    size = int(containers("size", serve_image))
+    print(f"serve image: {size / 1e6:.0f} MB unpacked")
+    assert size <= _MOST_BYTES
+    listed = containers("run", serve_image, "--", "nhan", "doctor", "--json")
+    extras = {check["name"]: check["state"] for check in json.loads(listed)}
+    assert extras["train"] == "missing"
+    assert extras["postgres"] == "ok"
+
+
+def test_the_image_does_not_run_as_root(serve_image: str) -> None:
+    assert containers("run", serve_image, "--", "id", "-u").strip() == "10001"
+
+
+def test_without_a_key_the_image_refuses_to_listen(serve_image: str) -> None:
+    done = subprocess.run(
+        [CONTAINERS, "run", serve_image, "--", "entrypoint", "serve"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "needs keys" in done.stderr + done.stdout
+
+
+def test_the_image_answers_whoever_has_the_key(
+    running: str, draw_line: Callable[..., bytes]
+) -> None:
+    picture = draw_line("hello 123")
+    request = urllib.request.Request(f"{running}/predict", picture, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code == 401
+    request.add_header("Authorization", f"Bearer {KEY}")
+    with urllib.request.urlopen(request, timeout=30) as response:
+        answer = json.load(response)
+    assert answer["model"] == "vi-line"
+    assert answer["text"]
+
+
+def test_the_dockerfiles_are_clean() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    files = sorted((ROOT / "deploy" / "docker").glob("*.Dockerfile"))
+    done = subprocess.run([hadolint, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
