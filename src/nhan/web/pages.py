@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ POLICY = (
     "frame-ancestors 'none'"
 )
 
+_VIETNAMESE_MARKS = str.maketrans(",.", ".,")
 _YEAR_S = 365 * 24 * 3600
 
 # What a person may do with a key, by the widest of its scopes.
@@ -96,6 +97,7 @@ def show(
         .get_template(f"{template}.html.j2")
         .render(
             t=speak,
+            n=partial(_number, visitor.language),
             me=visitor,
             root=scope.get("root_path", ""),
             page=template,
@@ -177,3 +179,9 @@ def _english(english: str, vietnamese: str) -> str:
 def _vietnamese(english: str, vietnamese: str) -> str:
     del english
     return vietnamese
+
+
+def _number(language: str, value: float, digits: int = 0) -> str:
+    """1,234.5 in English and 1.234,5 in Vietnamese."""
+    text = f"{value:,.{digits}f}"
+    return text if language == "en" else text.translate(_VIETNAMESE_MARKS)

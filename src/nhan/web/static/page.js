@@ -134,3 +134,13 @@ if (here.searchParams.has("language")) {
 const other = document.getElementById("language");
 here.searchParams.set("language", other.lang);
 other.href = here.search;
+
+// Dates as the visitor writes them, in their own time zone.
+export function tellDates(within = document) {
+  for (const time of within.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    time.textContent = at.toLocaleDateString(language, { day: "numeric", month: "short", year: "numeric" });
+    time.title = at.toLocaleString(language);
+  }
+}
+tellDates();

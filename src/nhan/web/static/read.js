@@ -209,7 +209,7 @@ async function correct(reading, typed, replaces) {
     finish(reading, body.label, "");
     note(words.saved);
   } catch (problem) {
-    if (problem.status === 409) {
+    if (problem.status === 409 && problem.details.standing) {
       reading.mine = label;
       reading.problem = problem;
       reading.state = "conflict";
@@ -227,13 +227,12 @@ function finish(reading, label, said) {
 }
 
 function drawConflict(reading) {
-  const { details, message } = reading.problem;
-  const standing = details.standing ?? details.label ?? details.value;
-  const theirs = () => finish(reading, standing ?? reading.value, "");
+  const { standing } = reading.problem.details;
+  const theirs = () => finish(reading, standing.label, "");
   return [
     element("p", { class: "bad", text: words.conflict }),
-    element("p", { class: "answer", lang: "vi", text: standing ?? message }),
-    element("div", { class: "row" }, details.id ? button(words.replace, () => correct(reading, reading.mine, details.id), "main") : null, button(words.keep_theirs, theirs)),
+    element("p", { class: "answer", lang: "vi", text: standing.label }),
+    element("div", { class: "row" }, button(words.replace, () => correct(reading, reading.mine, standing.id), "main"), button(words.keep_theirs, theirs)),
   ];
 }
 

@@ -1,0 +1,80 @@
+"""Long work for a page: a command of ours in a process of its own, out of the server's way.
+
+The front process answers pictures; an audit of a hundred thousand samples, or the gate's two
+measurements, would hold its interpreter up and stay in its memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from nhan.errors import Conflict, DeadlinePassed, GateRefused, JobFailed, NhanError, NotFound
+
+# A gate measures two models on a test set.
+_LONGEST_S = 1800.0
+
+
+async def run_command(root: Path | None, *arguments: str, who: str = "") -> Any:
+    """Run `nhan ARGUMENTS` in the workspace and give the JSON it prints; None if it prints none.
+
+    Args:
+        root: the workspace.
+        arguments: the command line.
+        who: in whose name; empty for the server's own user.
+
+    Raises:
+        NotFound: there is no workspace, or what the command names does not exist.
+        GateRefused, Conflict, JobFailed: what the command refused, in its words.
+        DeadlinePassed: it took half an hour.
+    """
+    if root is None:
+        raise NotFound("this server has no workspace", hint="nhan serve --workspace DIR")
+    environment = {**os.environ, "NHAN_WORKSPACE": str(root)}
+    if who:
+        environment["LOGNAME"] = who  # where the promotion log gets its name from
+    # Behind whatever answers pictures.
+    politely = ("nice", "-n", "10") if shutil.which("nice") else ()
+    process = await asyncio.create_subprocess_exec(
+        *politely, sys.executable, "-m", "nhan", *arguments,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(_LONGEST_S):
+            printed, said = await process.communicate()
+    except TimeoutError as error:
+        process.kill()
+        raise DeadlinePassed(f"nhan {arguments[0]} took over {_LONGEST_S:g} s") from error
+    except BaseException:
+        process.kill()
+        raise
+    document = _parse(printed)
+    # An audit that finds faults prints them, and ends with 1.
+    if process.returncode and document is None:
+        raise _refusal(arguments[0], process.returncode, said.decode("utf-8", "replace"))
+    return document
+
+
+def _parse(printed: bytes) -> Any:
+    try:
+        return json.loads(printed)
+    except ValueError:
+        return None
+
+
+def _refusal(command: str, code: int, said: str) -> NhanError:
+    told = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
+    message, hint = told.get("error", f"nhan {command} failed"), told.get("hint", "")
+    if code == 2:
+        kind: type[NhanError] = Conflict if "already" in message else NotFound
+    else:
+        kind = GateRefused if command == "promote" else JobFailed
+    return kind(message, hint=hint)
