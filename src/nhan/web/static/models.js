@@ -1,0 +1,139 @@
+// Models: charts of scores and runs, promoting and rolling back, and what answers now.
+
+import { ask, element, followChampions, note, number, percent, send, tellDates, wordsOf } from "./page.js";
+import { chart, compact, legend } from "./charts.js";
+
+const words = wordsOf("words");
+const $ = (id) => document.getElementById(id);
+
+/** Draw and connect what the server has just rendered. */
+function dress() {
+  tellDates();
+  for (const figure of document.querySelectorAll(".scores")) drawScores(figure);
+  for (const button of document.querySelectorAll(".curve-button")) button.addEventListener("click", () => toggleCurve(button));
+  for (const button of document.querySelectorAll(".promote")) {
+    button.addEventListener("click", () => openDialog("promote", button.closest("tr").dataset.version));
+  }
+  for (const button of document.querySelectorAll(".back")) {
+    button.addEventListener("click", () => openDialog("rollback", button.closest(".model").dataset.name));
+  }
+  showAnswering(answering);
+}
+
+function drawScores(figure) {
+  const points = JSON.parse(figure.querySelector("script").textContent);
+  const percents = (value) => percent(value, 1);
+  chart(figure.querySelector(".place"), {
+    height: 190,
+    says: points.map((point) => `${words.version} ${point.version}: ${percent(point.value, 2)}`).join("; "),
+    lines: [{ dots: true, points: points.map((point, index) => ({ x: index, y: point.value, low: point.low, high: point.high, label: `${words.version} ${point.version} · ${percent(point.value, 2)} (${percent(point.low, 2)} – ${percent(point.high, 2)})` })) }],
+    x: { min: -0.4, max: points.length - 0.6, values: points.map((_, index) => index), format: (index) => String(points[index].version) },
+    y: { format: percents },
+  });
+}
+
+// --------------------------------------------------------------------------------------- curves
+
+async function toggleCurve(button) {
+  const row = button.closest("tr").nextElementSibling;
+  row.hidden = !row.hidden;
+  button.setAttribute("aria-expanded", String(!row.hidden));
+  const place = row.querySelector(".curves");
+  if (row.hidden || place.childElementCount) return;
+  try {
+    const { body } = await ask(`/models/api/curve?run=${encodeURIComponent(button.dataset.run)}`);
+    drawCurves(place, body.points);
+  } catch (problem) {
+    note(problem.message, "bad", problem.hint);
+  }
+}
+
+/** `validation` of `validation/cer`. */
+function setOf(name) {
+  return name.slice(0, Math.max(0, name.lastIndexOf("/")));
+}
+
+function drawCurves(place, points) {
+  // Of each set that was followed, its first metric: the one that chose the best weights.
+  const names = [...new Set(points.flatMap((point) => Object.keys(point.scores ?? {})))];
+  const rates = names.filter((name, index) => names.findIndex((other) => setOf(other) === setOf(name)) === index).slice(0, 4);
+  const x = { min: 0, format: compact };
+  const charts = [
+    { title: words.error, names: rates, lines: rates.map((name) => ({ points: points.filter((point) => name in (point.scores ?? {})).map((point) => ({ x: point.seen, y: point.scores[name] })) })), x, y: { format: (value) => percent(value) } },
+    { title: words.loss, names: [], lines: [{ points: points.filter((point) => point.seen > 0 && "loss" in point).map((point) => ({ x: point.seen, y: point.loss })) }], x, y: { format: (value) => number(value, value < 0.1 ? 3 : 2) } },
+  ].filter((one) => one.lines.some((line) => line.points.length > 1));
+  if (!charts.length) place.append(element("p", { class: "soft", text: words.no_curve }));
+  for (const one of charts) {
+    const host = element("div");
+    place.append(element("figure", { class: "chart" }, element("figcaption", { class: "small soft", text: `${one.title} · ${words.seen}` }), host, one.names.length > 1 ? legend(one.names, element) : null));
+    chart(host, { ...one, says: `${one.title}: ${one.names.join(", ")}` });
+  }
+}
+
+// ------------------------------------------------------------------------ promoting, going back
+
+let wanted = null;
+
+function openDialog(action, model) {
+  wanted = { action, model };
+  $("ask-title").textContent = `${words[`${action}_title`]} ${model}`;
+  $("do-it").textContent = words[action];
+  $("do-it").disabled = false;
+  $("because").value = "";
+  $("verdict").hidden = true;
+  $("ask").showModal();
+  $("because").focus();
+}
+
+async function carryOut() {
+  const { action, model } = wanted;
+  const said = $("verdict");
+  said.hidden = false;
+  said.className = "soft busy";
+  said.textContent = action === "promote" ? words.judging : words.going;
+  $("do-it").disabled = true;
+  try {
+    const { body } = await send(`/models/api/${action}`, { model, because: $("because").value.trim() });
+    $("ask").close();
+    note(`${model.split("@")[0]}@${body.entry.version} ${words.answers}`, "good", body.entry.verdict?.words ?? "");
+    await renew();
+  } catch (problem) {
+    said.className = "bad";
+    said.lang = "en";
+    said.replaceChildren(element("b", { text: `${words.refused} ` }), problem.message, problem.hint ? element("span", { class: "soft", text: ` → ${problem.hint}` }) : "");
+  }
+  $("do-it").disabled = false;
+}
+
+$("do-it").addEventListener("click", carryOut);
+$("ask").querySelector("form").addEventListener("submit", (event) => {
+  if (event.submitter?.value === "no") return;
+  event.preventDefault();
+  if (!$("do-it").disabled) carryOut();
+});
+
+// ------------------------------------------------------------------------------ what answers now
+
+let answering = [];
+let known = false;
+
+function showAnswering(keys) {
+  for (const row of document.querySelectorAll("tr[data-version]")) row.querySelector(".answers").hidden = !keys.includes(row.dataset.version);
+}
+
+/** Take the page's list anew, as the server renders it now. */
+async function renew() {
+  const response = await fetch(location.href);
+  if (!response.ok) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("models");
+  if (fresh) document.getElementById("models").replaceWith(document.adoptNode(fresh));
+  dress();
+}
+
+dress();
+followChampions((keys) => {
+  answering = keys;
+  if (known) renew();
+  else showAnswering(keys);
+  known = true;
+});

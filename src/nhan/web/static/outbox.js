@@ -1,0 +1,86 @@
+// Decisions on their way to the server: kept in this browser until it has said yes.
+//
+// Each is written down before the page goes on, one entry a key, so that a crash, a closed window
+// or a second window loses none. Its id makes sending it twice harmless.
+
+import { Problem } from "./page.js";
+
+const PREFIX = "nhan-outbox ";
+const SHORTEST_MS = 1000;
+const LONGEST_MS = 15000;
+
+export class Outbox {
+  /**
+   * `deliver(entry)` sends one and throws a `Problem` where it cannot;
+   * `tell(state)` hears `{waiting, reachable}` whenever that changes;
+   * `refused(entry, problem)` hears of what the server will never take.
+   */
+  constructor({ deliver, tell, refused }) {
+    this.deliver = deliver;
+    this.tell = tell;
+    this.refused = refused;
+    this.sending = null;
+    this.pause = SHORTEST_MS;
+    this.timer = 0;
+    addEventListener("online", () => this.flush());
+  }
+
+  entries() {
+    return Object.keys(localStorage).filter((key) => key.startsWith(PREFIX)).sort().map((key) => ({ key, ...JSON.parse(localStorage.getItem(key)) }));
+  }
+
+  /** Keep an entry and send it as soon as that can be done. */
+  add(entry) {
+    // Sorts by time; the last part keeps two windows apart.
+    const key = `${PREFIX}${String(Date.now()).padStart(15, "0")} ${entry.id}`;
+    localStorage.setItem(key, JSON.stringify(entry));
+    this.flush();
+  }
+
+  /** Take an entry back that has not been sent; false where it is gone, or on its way. */
+  take(id) {
+    const entry = this.entries().find((one) => one.id === id);
+    if (!entry || this.sending === id) return false;
+    localStorage.removeItem(entry.key);
+    this.report(true);
+    return true;
+  }
+
+  async flush() {
+    clearTimeout(this.timer);
+    if (this.sending) return;
+    let [entry] = this.entries();
+    while (entry) {
+      this.sending = entry.id;
+      try {
+        await this.deliver(entry);
+        localStorage.removeItem(entry.key);
+        this.pause = SHORTEST_MS;
+        this.report(true);
+      } catch (problem) {
+        if (!(problem instanceof Problem)) throw problem;
+        if (mayWork(problem)) {
+          this.report(false);
+          this.timer = setTimeout(() => this.flush(), this.pause);
+          this.pause = Math.min(this.pause * 2, LONGEST_MS);
+          return;
+        }
+        localStorage.removeItem(entry.key);
+        this.refused(entry, problem);
+      } finally {
+        this.sending = null;
+      }
+      [entry] = this.entries();
+    }
+    this.report(true);
+  }
+
+  report(reachable) {
+    this.tell({ waiting: this.entries().length, reachable });
+  }
+}
+
+/** Whether the same may be taken later: nobody was reached, or had time. */
+function mayWork({ status }) {
+  return status === 0 || status === 401 || status === 429 || status >= 500;
+}
