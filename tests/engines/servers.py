@@ -70,8 +70,9 @@ def start_server(
     workspace: Path | None = None,
     environment: Mapping[str, str] | None = None,
     workers: int = 1,
+    wait: str = "/healthz",
 ) -> Server:
-    """Start a server and wait until it is alive.
+    """Start a server and wait until it is alive, or ready.
 
     Args:
         folder: for its log.
@@ -79,6 +80,7 @@ def start_server(
         workspace: that it serves; None for the bundled reader alone.
         environment: further variables.
         workers: inference workers.
+        wait: the route that must answer 200.
     """
     port, admin_port = free_port(), free_port()
     log = folder / f"serve-{port}.log"
@@ -96,7 +98,7 @@ def start_server(
     deadline = time.monotonic() + START_S
     while True:
         try:
-            urllib.request.urlopen(f"{server.main}/healthz", timeout=2).close()
+            urllib.request.urlopen(f"{server.main}{wait}", timeout=2).close()
             return server
         except (urllib.error.URLError, OSError):
             if process.poll() is not None or time.monotonic() > deadline:
