@@ -1,4 +1,4 @@
-"""Users who were erased: what still arrives from them, from a spool somewhere, is dropped."""
+"""Who and what was erased: what still arrives of it, from a spool somewhere, is dropped."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from nhan.uploads.record import UploadRecord
 from nhan.workspace import Workspace
 
 
-def note_erased(store: Store, user: str, before: datetime) -> None:
-    """Remember that everything a user sent before a moment is to be gone; not who it was."""
+def note_erased(store: Store, *, user: str = "", upload: str = "", before: datetime) -> None:
+    """Remember that what a user sent before a moment, or one upload, is to be gone.
+
+    The note does not tell who it was: its name is a hash.
+    """
     note = {"before": before.astimezone(UTC).isoformat(timespec="milliseconds")}
-    store.put(layout.erased_path(user), layout.dump(note))
+    path = layout.erased_path("user", user) if user else layout.erased_path("upload", upload)
+    store.put(path, layout.dump(note))
 
 
-class ErasedUsers:
+class Erased:
     """The notes of a store, read once."""
 
     def __init__(self, store: Store) -> None:
@@ -32,11 +36,13 @@ class ErasedUsers:
                 self._before[path] = datetime.fromisoformat(moment)
 
     def covers(self, record: UploadRecord) -> bool:
-        """Whether this upload is one of those."""
-        if not record.user or not self._before:
+        """Whether this upload is to be gone."""
+        if not self._before:
             return False
-        before = self._before.get(layout.erased_path(record.user))
-        return before is not None and record.at <= before
+        if layout.erased_path("upload", record.id) in self._before:
+            return True
+        before = self._before.get(layout.erased_path("user", record.user))
+        return bool(record.user) and before is not None and record.at <= before
 
     def drop(self, record: UploadRecord) -> None:
         """Remember the picture of a dropped upload."""

@@ -21,8 +21,9 @@ from nhan.errors import NhanError, NotFound
 from nhan.storage import Store
 from nhan.uploads import record as layout
 from nhan.uploads.enter import Entered, Found, enter_corrections, enter_notes, enter_uploads
-from nhan.uploads.erased import ErasedUsers
+from nhan.uploads.erased import Erased
 from nhan.uploads.record import CorrectionRecord, UploadRecord
+from nhan.uploads.retention import expire
 from nhan.uploads.ship import ship_leftovers
 from nhan.workspace import Workspace
 
@@ -51,7 +52,8 @@ class IntakeReport:
         corrections: new corrections by what became of them: `stands`, `queued`, `agrees`,
             `contradicts`.
         notes: disagreements of candidates.
-        erased: uploads of users who were erased, dropped.
+        erased: uploads that were to be erased, dropped.
+        expired: uploads that were older than `uploads.keep_days`, and gone now.
         refused: what could not be taken in, with the reason.
         waiting: objects that are still in the inbox: over the limit, or corrections whose
             prediction has not arrived.
@@ -64,6 +66,7 @@ class IntakeReport:
     corrections: Counter[str] = field(default_factory=Counter)
     notes: int = 0
     erased: int = 0
+    expired: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
     waiting: int = 0
     dry_run: bool = False
@@ -83,6 +86,7 @@ class IntakeReport:
             "corrections": dict(self.corrections),
             "notes": self.notes,
             "erased": self.erased,
+            "expired": self.expired,
             "refused": [{"path": path, "reason": reason} for path, reason in self.refused],
             "waiting": self.waiting,
             "dry_run": self.dry_run,
@@ -134,6 +138,7 @@ def take_in(
                 if progress is not None:
                     progress(done, total)
         intake.erased.forget_pictures(workspace)
+        report.expired = expire(workspace).uploads
     report.waiting += inbox.beyond
     if total:
         counts = {name: value for name, value in report.to_json().items() if name != "refused"}
@@ -175,7 +180,7 @@ class _Intake:
         self._store = workspace.store
         self._pool = pool
         self._report = report
-        self.erased = ErasedUsers(workspace.store)
+        self.erased = Erased(workspace.store)
 
     def uploads(self, paths: Sequence[str]) -> None:
         """One batch: read, decode, enter, move."""

@@ -10,7 +10,7 @@ that belongs to a prediction follows from its id alone:
     uploads/taken/DATE/ID.json                         in the catalogue
     uploads/refused/DATE/ID….json                      could not be taken in; says why
     uploads/corrections/DATE/ID/000001.json            every correction of a prediction, in order
-    uploads/erased/SHA256-OF-USER.json                 what came from this user before is dropped
+    uploads/erased/SHA256.json                         a user or upload that was erased
 """
 
 from __future__ import annotations
@@ -226,9 +226,9 @@ def corrections_prefix(prediction: str) -> str:
     return f"{CORRECTIONS}/{day_of(prediction)}/{prediction}"
 
 
-def erased_path(user: str) -> str:
-    """The note that a user's uploads were erased; it does not tell who the user is."""
-    digest = hashlib.sha256(user.encode("utf-8", "replace")).hexdigest()
+def erased_path(kind: str, name: str) -> str:
+    """The note that a `user` or an `upload` was erased; it does not tell whose it was."""
+    digest = hashlib.sha256(f"{kind} {name}".encode("utf-8", "replace")).hexdigest()
     return f"{ERASED}/{digest}.json"
 
 
