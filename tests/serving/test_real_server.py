@@ -332,6 +332,25 @@ def test_a_hundred_continues(server, toy_picture):
             answer += part
 
 
+def test_head_and_body_of_an_answer_come_together(server, toy_picture):
+    """Two writes would wake the client twice for every answer."""
+    body = toy_picture("đă")
+    with server.connect() as client:
+        for _ in range(3):
+            client.sendall(
+                b"POST /predict HTTP/1.1\r\nhost: a\r\naccept: text/plain\r\n"
+                b"content-length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            assert client.recv(4096).endswith("\r\n\r\nđă".encode())
+
+
+def test_a_page_of_an_allowed_origin_can_read_the_answer(fresh, toy_picture):
+    server = fresh(NHAN_SERVE__CORS_ORIGINS='["https://shop.example"]')
+    origin = {"origin": "https://shop.example"}
+    status, _, headers = server.request("POST", "/predict", toy_picture("đ"), origin)
+    assert (status, headers["access-control-allow-origin"]) == (200, "https://shop.example")
+
+
 def test_a_killed_worker_costs_no_request(server, toy_picture):
     answers, stop = [], threading.Event()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -17,7 +17,11 @@ from typing import Any
 
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from nhan.errors import BadRequest, NhanError, QueueFull
@@ -111,6 +115,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # For whoever works on this request: has its client hung up?
         self.scope["nhan.exchange"] = self.cycle  # type: ignore[typeddict-unknown-key]
+        self.scope["nhan.connection"] = self  # type: ignore[typeddict-unknown-key]
         if self._server.draining:
             self.cycle.keep_alive = False
         self._allow(self._limits.body_s)
@@ -150,6 +155,42 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         if app is not None and not self.transport.is_closing():
             super()._start_asgi_task(self.cycle, app)
+
+    def answer(
+        self,
+        cycle: RequestResponseCycle,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> bool:
+        """Send a whole response at once: as two messages it wakes a client twice.
+
+        Args:
+            cycle: the exchange of a request that has been read whole.
+            status: of the response.
+            headers: lower-case names; Content-Length among them.
+            body: all of it.
+
+        Returns:
+            False, and nothing is sent, where the client is slow to read; wait as ASGI does.
+        """
+        if cycle.disconnected:
+            return True
+        if self.flow.write_paused:
+            return False
+        lines = [b"%s: %s\r\n" % header for header in (*cycle.default_headers, *headers)]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise RuntimeError("a line break in a response header")
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"".join((STATUS_LINE[status], head, b"\r\n", body)))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def _forget_body(self) -> None:
         self._server.receiving_bytes -= self._received

@@ -82,14 +82,13 @@ class Door:
             else:
                 scope["app"] = self.app
                 request = Request(scope, exchange.receive)
-                response = await endpoint(request, request.query_params.get("model", ""))
-                await response(scope, exchange.receive, exchange.send)
+                model = request.query_params.get("model", "") if query else ""
+                await exchange.answer(scope, await endpoint(request, model))
         except Exception as error:
             if not exchange.started:
                 if not isinstance(error, NhanError):
                     error = errors.unexpected(error, path)
-                response = errors.show(self.app, scope, error)
-                await response(scope, exchange.receive, exchange.send)
+                await exchange.answer(scope, errors.show(self.app, scope, error))
             # Else the application's own handler has logged and answered it.
         self._record(scope, exchange, begun, path if endpoint else _route(scope))
 
@@ -163,6 +162,18 @@ class Exchange:
                 self.request_id = value
         if not self.request_id:
             self.request_id = new_id().encode()
+
+    async def answer(self, scope: Scope, response: Response) -> None:
+        """Send a whole response, at once where nothing stands between us and the connection."""
+        cycle = scope.get("nhan.exchange")
+        direct = cycle is not None and self._send == cycle.send and self._body_read
+        if direct and type(response) is Response and scope["method"] != "HEAD":
+            status, body = response.status_code, bytes(response.body)
+            headers = self._headers({"headers": response.raw_headers})
+            if scope["nhan.connection"].answer(cycle, status, headers, body):
+                self.started, self.status = True, status
+                return
+        await response(scope, self.receive, self.send)
 
     async def receive(self) -> Message:
         """The next part of the body."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -216,7 +216,7 @@ class Service:
 
 def new_id() -> str:
     """An identifier that is unique and sorts by time: 12 hex digits of ms, 16 of chance."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(8).hex()}"
 
 
 def _count(deployment: Deployment) -> None:
