@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("nhan.cli.serve", "Answer over HTTP."),
     "uploads": ("nhan.cli.uploads", "What users sent: intake, list, export, erase."),
     "keys": ("nhan.cli.keys", "Make, list and revoke the keys of a server."),
+    "review": ("nhan.cli.review", "Label what the model is least sure of; settle disputes."),
     "loop": ("nhan.cli.loop", "Rounds: what came back from use becomes the next version."),
     "labelstudio": ("nhan.cli.labelstudio", "Label with Label Studio: setup, push, pull, watch."),
     "trace": ("nhan.cli.trace", "Where an answer comes from, down to the pixels and people."),

@@ -54,6 +54,19 @@ def one_more(workspace: Workspace, task: str, reviewer: str) -> Item | None:
     return next(iter(_hand_out(workspace, task, reviewer, count=1, held_too=False)), None)
 
 
+def peek(workspace: Workspace, task: str, count: int) -> list[Item]:
+    """The head of the queue, as it would be handed to somebody new; nothing is held.
+
+    Raises:
+        BadRequest, NotFound: as `next_items`.
+    """
+    check_count(count)
+    task = choose_task(workspace, task)
+    with workspace.catalog.read() as connection:
+        rows = reviews.waiting(connection, task, "", now=datetime.now(UTC), limit=count)
+        return make_items(connection, rows, "", _classes(workspace.catalog, connection, task))
+
+
 def held_item(workspace: Workspace, sample: int, reviewer: str) -> Item:
     """One sample as its reviewer sees it, whether or not it waits; the hold is not touched.
 
