@@ -19,6 +19,7 @@ from nhan.settings import ServeSettings
 
 if TYPE_CHECKING:
     from nhan.serving.live import Live
+    from nhan.serving.watched import Watched
     from nhan.uploads.collect import Collector
     from nhan.uploads.corrections import CorrectionDesk
 
@@ -36,6 +37,7 @@ class Context:
         collector: keeps answered pictures; None without a workspace.
         corrections: takes what answers should have been; None without a workspace.
         metrics: what is counted.
+        watched: what was measured of live answers; None without a workspace.
         fetcher: gets pictures by URL.
         keyring: who may do what.
         closing: called in the end, after the last answer.
@@ -49,6 +51,7 @@ class Context:
     collector: Collector | None = None
     corrections: CorrectionDesk | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    watched: Watched | None = None
     fetcher: Fetcher = field(default_factory=Fetcher)
     keyring: Keyring = field(default_factory=Keyring)
     closing: list[Callable[[], None]] = field(default_factory=list)

@@ -31,6 +31,7 @@ from nhan.serving.logs import set_up_logging
 from nhan.serving.metrics import Metrics
 from nhan.serving.roster import Roster
 from nhan.serving.service import Service
+from nhan.serving.watched import Watched
 from nhan.settings import ServeSettings, Settings
 from nhan.storage import Store, open_store
 from nhan.uploads.collect import Collector, open_collector
@@ -97,6 +98,7 @@ async def serve(plan: FrontPlan) -> None:
         if collector is not None and store is not None:
             context.corrections = CorrectionDesk(collector, store)
             context.closing += [context.corrections.close, collector.close]
+        context.watched = Watched(store, roster) if store is not None else None
         configure(context, settings, load_keyring(keys_file(plan.root, settings.serve)))
         apps = create_app(context, plan.furnish), create_admin_app(context)
         main, admin = (HttpServer(app, _connection_limits(settings)) for app in apps)
@@ -105,15 +107,18 @@ async def serve(plan: FrontPlan) -> None:
         crew.start()
         await main.listen(plan.main)
         await admin.listen(plan.admin)
-        following = asyncio.create_task(crew.then(live.run))
+        following = [asyncio.create_task(crew.then(live.run))]
+        if context.watched is not None:
+            following.append(asyncio.create_task(crew.then(context.watched.run)))
         await stopping.wait()
         service.draining = True
         log.info("draining for up to %g s", settings.serve.grace_s)
         await main.drain(grace_s=settings.serve.grace_s, linger_s=settings.serve.linger_s)
         await admin.drain(grace_s=1.0, linger_s=0.0)
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        for task in following:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         for lane in dispatcher.lanes:
             if isinstance(lane, ProcessLane):
                 lane.close()

@@ -11,7 +11,7 @@ import itertools
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nhan.serving.service import Prediction
 
@@ -123,6 +123,8 @@ class _Collector:
         yield from _counters(self._context.metrics)
         yield from _histograms(self._context.metrics)
         yield from _state(self._context)
+        if self._context.watched is not None:
+            yield from _watched(self._context.watched.documents)
         if self._context.collector is not None:
             yield from _collection(self._context.collector.report())
 
@@ -237,6 +239,42 @@ def _state(context: Context) -> Iterator[Metric]:
     for name in context.live.refusals if context.live else ():
         alarms.add_metric([name], 1)
     yield alarms
+
+
+def _watched(documents: dict[str, dict[str, dict[str, Any]]]) -> Iterator[Metric]:
+    """What was measured of live answers, by whoever watches."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    psi, luck, drifted = (
+        GaugeMetricFamily(name, text, labels=["model", "feature"])
+        for name, text in (
+            ("nhan_drift_psi", "Stability index of recent uploads against the reference."),
+            ("nhan_drift_luck_psi", "What the index reaches by luck in 1 of 100."),
+            ("nhan_drifted", "1 where recent uploads differ from the reference."),
+        )
+    )
+    rate, reviewed = (
+        GaugeMetricFamily(name, text, labels=["model", "version", *more])
+        for name, text, more in (
+            ("nhan_live_error_rate", "Estimated from random uploads; 95 % bounds.", ["bound"]),
+            ("nhan_live_reviewed_samples", "Random uploads behind the estimate.", []),
+        )
+    )
+    gain = GaugeMetricFamily(
+        "nhan_label_gain", "Expected fall of the error rate by 100 labels.", labels=["model"]
+    )
+    for model, found in documents.items():
+        for feature, one in found["drift"].get("features", {}).items():
+            psi.add_metric([model, feature], one["psi"])
+            luck.add_metric([model, feature], one["luck"])
+            drifted.add_metric([model, feature], float(one["drifted"]))
+        for one in found["quality"].get("versions", ()):
+            reviewed.add_metric([model, one["version"]], one["samples"])
+            for bound in ("value", "low", "high") if one["samples"] else ():
+                rate.add_metric([model, one["version"], bound], one[bound])
+        if expected := found["budget"].get("gain"):
+            gain.add_metric([model], expected["value"])
+    yield from (psi, luck, drifted, rate, reviewed, gain)
 
 
 def _collection(report: CollectionReport) -> Iterator[Metric]:
