@@ -107,6 +107,7 @@ samples = sa.Table(
     sa.Index("ix_samples_name", "name"),
     # The queue's order, so that its head is found without looking at the rest.
     sa.Index("ix_samples_queue", "task", "state", sa.text("priority DESC"), "id"),
+    sa.Index("ix_samples_opinions", "task", "opinions", "state"),
 )
 
 labels = sa.Table(

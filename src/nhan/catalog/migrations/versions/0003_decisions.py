@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_samples_queue", "samples", ["task", "state", sa.text("priority DESC"), "id"]
     )
+    op.create_index("ix_samples_opinions", "samples", ["task", "opinions", "state"])
     op.create_table(
         "decisions",
         sa.Column("number", _ID, primary_key=True),
@@ -50,5 +51,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("suggestions")
     op.drop_table("decisions")
+    op.drop_index("ix_samples_opinions", "samples")
     op.drop_index("ix_samples_queue", "samples")
     op.create_index("ix_samples_queue", "samples", ["task", "state", "priority", "id"])
