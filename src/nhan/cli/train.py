@@ -16,12 +16,16 @@ def command(
     dataset: str = typer.Argument("", metavar="DATASET[@V]", help="Without @V its newest version."),
     model: str = typer.Option("", metavar="NAME", help="Name of the model [the dataset's]."),
     config: Path | None = typer.Option(None, metavar="FILE", help="A TOML file of options."),
+    devices: int = typer.Option(
+        0, min=0, metavar="N", help="GPUs, or CPU processes, that share every batch [1]."
+    ),
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="One option over the file's; repeat it."
     ),
     start: str = typer.Option(
         "", "--from", metavar="MODEL", help="Begin from MODEL[@V], vi-line, a run or a file."
     ),
+    run: str = typer.Option("", metavar="RUN", help="Id of the new run [made up]."),
     resume: str = typer.Option("", metavar="RUN", help="Go on with an interrupted run."),
     int8: bool = typer.Option(False, "--int8", help="Also make an int8 model, if it loses little."),
     out: Path | None = typer.Option(
@@ -43,9 +47,17 @@ def command(
         from nhan.training.config import load_config
     except ModuleNotFoundError as error:
         raise MissingExtra("training", "train") from error
-    chosen = load_config(config, settings)
+    more = [f"machine.devices={devices}"] if devices else []
+    chosen = load_config(config, [*settings, *more])
     if out is not None:
+        from nhan.training.group import launched
         from nhan.training.streamed import train_stream
+
+        if (count := chosen.machine.devices) > 1 and not launched():
+            raise UserError(
+                f"--out trains in one process, and {count} devices are asked for",
+                hint=f"torchrun --nproc-per-node {count} -m nhan train --out {out} …",
+            )
 
         going_on = (out / "config.json").exists()
         train_stream(chosen, out, resume=going_on, dev=dev, show=not as_json, console=stderr)
@@ -74,10 +86,15 @@ def command(
                 model=model,
                 start=start,
                 int8=int8,
+                run=run,
                 show=not as_json,
                 say=say,
                 console=stderr,
             )
+    from nhan.training.group import current
+
+    if not current().first:  # the first of several processes speaks for all
+        return
     if as_json:
         print_json(
             {"model": package.spec.name, "version": package.spec.version, "run": package.spec.run}

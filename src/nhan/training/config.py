@@ -6,6 +6,7 @@ A run saves the filled config; the same config, data and code give the same run.
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -97,7 +98,10 @@ class MachineConfig(_Table):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a GPU, float32 on a CPU"
     )
-    threads: int = Field(0, ge=0, description="CPU threads; 0: one per core")
+    threads: int = Field(0, ge=0, description="CPU threads of a process; 0: its share of the cores")
+    devices: int = Field(
+        1, ge=1, description="processes that share every batch, each with a GPU, or on the CPU"
+    )
 
 
 class TrainConfig(_Table):
@@ -132,7 +136,7 @@ class TrainConfig(_Table):
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a TOML file, then `KEY=VALUE` overrides with dotted keys.
+    """Read a TOML (or `.json`) file, then `KEY=VALUE` overrides with dotted keys.
 
     Args:
         path: the file; None for the defaults.
@@ -144,11 +148,15 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Trai
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         except OSError as error:
             raise SettingsError(f"cannot read the config {path}: {error}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path} is not valid TOML: {error}") from error
+        except (ValueError, UnicodeDecodeError) as error:
+            form = "JSON" if path.suffix == ".json" else "TOML"
+            raise SettingsError(f"{path} is not valid {form}: {error}") from error
+        if not isinstance(values, dict):
+            raise SettingsError(f"{path} holds no table of options")
     for override in overrides:
         _set(values, override)
     return make_config(values, str(path or "the options"))

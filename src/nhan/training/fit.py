@@ -17,8 +17,8 @@ from rich.console import Console
 from nhan.errors import SettingsError
 from nhan.tasks import get_task
 from nhan.tasks.learner import Learner
-from nhan.training.checkpoint import load_checkpoint
 from nhan.training.config import TrainConfig
+from nhan.training.group import Group, current
 from nhan.training.loader import Loader, Pictures
 from nhan.training.module import TrainingModule
 from nhan.training.stream import Maker, Stream
@@ -61,6 +61,9 @@ def fit(
 ) -> Standing:
     """Train to the end, or until no better validation is in sight.
 
+    Where several processes were started together, each runs this and trains on its part of every
+    batch; the first writes.
+
     Args:
         job: what to train.
         resume: go on from the folder's last checkpoint, if it has one.
@@ -70,17 +73,18 @@ def fit(
     Returns:
         How it went; the best weights are in the folder's `best.safetensors`.
     """
-    config = job.config
+    config, group = job.config, current()
     device = choose_device(config.machine.device)
     precision = _precision(config.machine.precision, device)
     threads = torch.get_num_threads()
-    torch.set_num_threads(config.machine.threads or os.cpu_count() or 1)
+    cores = (os.cpu_count() or 1) // group.machine_size
+    torch.set_num_threads(config.machine.threads or max(1, cores))
     # Channels last is what both oneDNN and cuDNN run fastest, and the masks are cheap in it.
     job.learner.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module = TrainingModule(job.learner, config, job.total)
+    module = TrainingModule(job.learner, config, job.total, group)
     standing = Standing()
     last = job.folder / LAST
-    checkpoint = load_checkpoint(last) if resume and last.exists() else None
+    checkpoint = group.tell_checkpoint(last if resume and last.exists() else None)
     if checkpoint is not None:
         module.restore(checkpoint)
         standing = Standing(**checkpoint.facts["standing"])
@@ -94,11 +98,12 @@ def fit(
         standing=standing,
         trackers=job.trackers,
         judge_start=job.judge_start,
-        show=show,
+        show=show and group.first,
         console=console,
     )
     if resume:
-        watch.resume(checkpoint.facts if checkpoint else {}, module.position.seen)
+        facts = checkpoint.facts if checkpoint else {}
+        watch.resume(facts, module.position.seen, cut=group.first)
     patience = config.length.patience
     finished = module.position.seen >= job.total or bool(patience and standing.since >= patience)
     maker = None
@@ -120,10 +125,11 @@ def fit(
         batch_size=config.data.batch_size,
         batch_pixels=config.data.batch_pixels,
         start=module.position,
+        group=group,
     )
     try:
         if not finished:
-            _trainer(device, precision, watch).fit(module, train_dataloaders=loader)
+            _trainer(device, precision, watch, group).fit(module, train_dataloaders=loader)
     finally:
         if maker is not None:
             maker.close()
@@ -150,13 +156,17 @@ def _precision(asked: str, device: str) -> Any:
     return "bf16-mixed" if half else "32-true"
 
 
-def _trainer(device: str, precision: Any, watch: Watch) -> lightning.Trainer:
+def _trainer(device: str, precision: Any, watch: Watch, group: Group) -> lightning.Trainer:
     # Lightning's advice is about loaders and loggers that it does not have here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.*")
     return lightning.Trainer(
         accelerator="gpu" if device == "cuda" else "cpu",
-        devices=1,
+        devices=group.machine_size,
+        num_nodes=group.size // group.machine_size,
+        strategy=_strategy(group),
+        # The loader hands every process its own part of each batch.
+        use_distributed_sampler=False,
         precision=precision,
         max_epochs=1,  # the loader ends where the run does
         limit_val_batches=0,
@@ -167,3 +177,14 @@ def _trainer(device: str, precision: Any, watch: Watch) -> lightning.Trainer:
         enable_model_summary=False,
         callbacks=[watch],
     )
+
+
+def _strategy(group: Group) -> Any:
+    """How gradients meet: averaged after every step over processes that exist already."""
+    if group.size == 1:
+        return "auto"
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from lightning.pytorch.strategies import DDPStrategy
+
+    # Parameters that a learner keeps fixed get no gradient, and nobody waits for one.
+    return DDPStrategy(cluster_environment=TorchElasticEnvironment())

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from nhan.tasks.learner import Batch, Learner
+from nhan.training.group import Group
 from nhan.training.stream import Maker, Sample
 
 _ORDER, _CUT, _MIX = 1, 2, 3  # separate random streams of one seed
@@ -47,10 +48,17 @@ class Position:
 
 @dataclass(frozen=True)
 class Portion:
-    """One batch and where the run stands after it."""
+    """One batch and where the run stands after it.
+
+    Attributes:
+        batch: this process's part of it.
+        after: where the whole group stands.
+        weight: what the part's mean loss counts for in the group's.
+    """
 
     batch: Batch
     after: Position
+    weight: float = 1.0
 
 
 class Loader:
@@ -67,6 +75,7 @@ class Loader:
         batch_size: samples per batch, at most.
         batch_pixels: padded pixels per batch, at most; 0 for no limit.
         start: where to begin.
+        group: who shares the batches; every process gets its part of each.
     """
 
     def __init__(
@@ -82,6 +91,7 @@ class Loader:
         batch_size: int,
         batch_pixels: int = 0,
         start: Position | None = None,
+        group: Group | None = None,
     ) -> None:
         self._learner = learner
         self._pictures = pictures
@@ -98,6 +108,7 @@ class Loader:
         self._batch_size = batch_size
         self._batch_pixels = batch_pixels
         self._start = start or Position()
+        self._group = group or Group()
         self._orders: dict[int, np.ndarray] = {}
         self.unfit: dict[str, int] = {}
 
@@ -109,7 +120,8 @@ class Loader:
             batches = self._cut(samples, here.pool)
             for number in range(here.batch, len(batches)):
                 chosen = [samples[index] for index in batches[number]]
-                pictures, labels = zip(*chosen, strict=True)
+                own, weight = self._group.own(chosen)
+                pictures, labels = zip(*own, strict=True)
                 batch = self._learner.batch(pictures, labels, training=True)
                 last = number + 1 == len(batches)
                 here = Position(
@@ -118,7 +130,7 @@ class Loader:
                     made=here.made + (taken if last else 0),
                     seen=here.seen + len(chosen),
                 )
-                yield Portion(batch, here)
+                yield Portion(batch, here, weight)
                 if here.seen >= self._total:
                     return
 

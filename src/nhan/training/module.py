@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -14,6 +15,7 @@ from torch import Tensor
 from nhan.tasks.learner import Learner
 from nhan.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from nhan.training.config import TrainConfig
+from nhan.training.group import Group
 from nhan.training.loader import Portion, Position
 from nhan.training.schedule import AveragedWeights, learning_rate, parameter_groups
 
@@ -22,12 +24,16 @@ class TrainingModule(lightning.LightningModule):
     """Loss, optimiser, schedule and averaged weights.
 
     Attributes:
+        group: the processes that train together.
         position: where in the data the run stands, after the last finished step.
         average: averaged weights; None where the config asks for none.
     """
 
-    def __init__(self, learner: Learner, config: TrainConfig, total: int) -> None:
+    def __init__(
+        self, learner: Learner, config: TrainConfig, total: int, group: Group | None = None
+    ) -> None:
         super().__init__()
+        self.group = group or Group()
         self.learner = learner
         self.network = learner.network
         self.config = config
@@ -54,17 +60,18 @@ class TrainingModule(lightning.LightningModule):
     def transfer_batch_to_device(
         self, batch: Portion, device: torch.device, dataloader_idx: int
     ) -> Portion:
-        return Portion(batch.batch.to(device, non_blocking=True), batch.after)
+        return replace(batch, batch=batch.batch.to(device, non_blocking=True))
 
     def training_step(self, batch: Portion, batch_idx: int) -> Tensor:
         # Dropout and augmentation depend on seed and position alone, so a resumed run draws the
         # same.
-        torch.manual_seed(hash((self.config.seed, self.position.seen)) % 2**63)
+        place = (self.config.seed, self.position.seen, self.group.rank)
+        torch.manual_seed(hash(place if self.group.rank else place[:2]) % 2**63)
         rate = learning_rate(self.config.optimizer, self.position.seen / self.total)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate * group["rate"]
-        loss = self.learner.loss(self.learner.augment(batch.batch))
-        self.last_loss = float(loss.detach())
+        loss = self.learner.loss(self.learner.augment(batch.batch)) * batch.weight
+        self.last_loss = float(self.group.mean(loss.detach()))
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -20,10 +20,11 @@ from rich.console import Console
 from nhan.errors import Conflict, JobFailed, NotFound
 from nhan.tasks import get_task
 from nhan.tasks.learner import Adopted, Learner
-from nhan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from nhan.training.checkpoint import Checkpoint, save_checkpoint
 from nhan.training.config import DataConfig, TrainConfig, make_config
 from nhan.training.environment import environment
 from nhan.training.fit import Job, choose_device, fit
+from nhan.training.group import current
 from nhan.training.preflight import Preflight, look_over, memorise
 from nhan.training.prepared import Chosen, LabelledPicture, Prepared, prepared
 from nhan.training.stream import open_stream, rehearsal_options
@@ -93,6 +94,8 @@ def train(
 ) -> Run:
     """Train a model on a dataset version.
 
+    Where several processes were started together, all call this alike and the first writes.
+
     Args:
         workspace: where the run goes.
         dataset: its `train` split is learned, its `validation` split chooses the best weights.
@@ -110,26 +113,32 @@ def train(
         JobFailed: samples cannot be learned (they are named), nothing is learned at all, or the
             training itself broke.
     """
-    if resume:
+    group = current()
+    if resume and group.first:
         config, start = _resumed(workspace, run, dataset)
-    begin = load_checkpoint(start) if start is not None else None
-    config = _with_rehearsal(config, begin).model_copy(update={"task": dataset.task}).filled()
-    folder = run_folder(workspace, run or new_run_id(config))
+    config = config.model_copy(update={"task": dataset.task})
+    run, values = group.tell([run or new_run_id(config), config.model_dump(mode="json")])
+    begin = group.tell_checkpoint(start)
+    config = _with_rehearsal(make_config(values, f"the config of run {run}"), begin).filled()
+    folder = run_folder(workspace, run)
     vocabulary = config.vocabulary or dataset.vocabulary
     learner, adopted = _learner(config, vocabulary, begin)
-    learned = prepared_split(workspace, dataset, "train", learner)
-    judged = prepared_split(workspace, dataset, "validation", learner)
+    with group.in_turn():
+        learned = prepared_split(workspace, dataset, "train", learner)
+        judged = prepared_split(workspace, dataset, "validation", learner)
     preflight = _look_over(learner, learned, config)
-    if not resume:
+    if not resume and group.first:
         _begin(folder, config, dataset, learner, begin, adopted, note or {})
     learner.network.to(choose_device(config.machine.device))
-    begun = learner.begin(Chosen(learned, preflight.fit), judged, cache=workspace.root / "cache")
-    if not (folder / PREFLIGHT).exists():
+    with group.in_turn():
+        chosen = Chosen(learned, preflight.fit)
+        begun = learner.begin(chosen, judged, cache=workspace.root / "cache")
+    if group.first and not (folder / PREFLIGHT).exists():
         if config.preflight:
             preflight.loss_before, preflight.loss_after = memorise(learner, begun.learned)
         _write(folder / PREFLIGHT, preflight.to_dict())
     total, every = _length(config, len(begun.learned))
-    tracker = open_tracker(config, folder.name, workspace.root)
+    tracker = open_tracker(config, folder.name, workspace.root) if group.first else None
     job = Job(
         learner=learner,
         config=config,
@@ -158,9 +167,10 @@ def train(
     standing = fit(job, resume=resume, show=show, console=console)
     if tracker:
         tracker.close()
-    _write(folder / RESULT, {"finished": _now(), **vars(standing)})
-    for name in STORED:
-        workspace.store.put(f"runs/{folder.name}/{name}", (folder / name).read_bytes())
+    if group.first:
+        _write(folder / RESULT, {"finished": _now(), **vars(standing)})
+        for name in STORED:
+            workspace.store.put(f"runs/{folder.name}/{name}", (folder / name).read_bytes())
     return Run(folder.name, folder, reference(dataset), standing, preflight)
 
 

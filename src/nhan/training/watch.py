@@ -28,6 +28,7 @@ from nhan.training.checkpoint import Checkpoint, save_checkpoint
 from nhan.training.config import TrainConfig
 from nhan.training.loader import Pictures, Portion, whole_batches
 from nhan.training.module import TrainingModule
+from nhan.training.stream import Sample
 
 LAST, BEST, CURVE = "last.safetensors", "best.safetensors", "metrics.jsonl"
 # Weight of the newest step in the running loss and speed that are shown.
@@ -193,6 +194,7 @@ class Watch(lightning.Callback):
         seen = module.position.seen
         scores: dict[str, dict[str, float]] = {}
         with module.judged_weights():
+            # Every process scores its part and hears the rest, so all decide alike.
             for judge in self._judges:
                 scores[judge.name] = score(module, self._task, judge.pictures)
         flat = {
@@ -211,7 +213,8 @@ class Watch(lightning.Callback):
             standing.best, standing.best_seen = primary, seen
             standing.since = 0 if better else standing.since
             standing.scores = flat
-            self._save_best(module)
+            if module.group.first:
+                self._save_best(module)
         standing.seconds = self._earlier_s + time.monotonic() - self._began
         numbers = {
             "loss": round(self._loss or 0.0, 6),
@@ -224,10 +227,11 @@ class Watch(lightning.Callback):
             "seconds": round(standing.seconds, 1),
             "scores": {key: round(value, 6) for key, value in flat.items()},
         }
-        with (self._folder / CURVE).open("a", encoding="utf-8") as curve:
-            curve.write(json.dumps(line) + "\n")
-        for tracker in self._trackers:
-            tracker.log({**numbers, **flat}, seen)
+        if module.group.first:
+            with (self._folder / CURVE).open("a", encoding="utf-8") as curve:
+                curve.write(json.dumps(line) + "\n")
+            for tracker in self._trackers:
+                tracker.log({**numbers, **flat}, seen)
         # The pause is no training time: without this the next speed would show it.
         self._stepped += time.monotonic() - began
 
@@ -237,16 +241,18 @@ class Watch(lightning.Callback):
         save_checkpoint(self._folder / BEST, Checkpoint(weights, facts))
 
     def _save(self, module: TrainingModule) -> None:
+        if not module.group.first:
+            return
         self.standing.seconds = self._earlier_s + time.monotonic() - self._began
         facts = {**self._facts, "standing": vars(self.standing), "loss": self._loss}
         save_checkpoint(self._folder / LAST, module.checkpoint(facts))
         self._saved = time.monotonic()
 
-    def resume(self, facts: dict[str, Any], seen: int) -> None:
+    def resume(self, facts: dict[str, Any], seen: int, *, cut: bool = True) -> None:
         """Take over a checkpoint's running loss, and cut the curve back to it."""
         self._loss = facts.get("loss")
         path = self._folder / CURVE
-        if not path.exists():
+        if not cut or not path.exists():
             return
         # Where nothing was trained yet, even the start will be judged again.
         lines = _whole_lines(path) if seen else []
@@ -262,14 +268,31 @@ def score(module: TrainingModule, task: Task, pictures: Pictures) -> dict[str, f
     learner = module.learner
     answers = [""] * len(pictures)
     truths = [""] * len(pictures)
-    for indices, batch in whole_batches(
-        learner, pictures, batch_size=32, batch_pixels=_JUDGE_PIXELS
-    ):
+    own = _Part(pictures, range(module.group.rank, len(pictures), module.group.size))
+    said: list[tuple[int, str, str]] = []
+    for indices, batch in whole_batches(learner, own, batch_size=32, batch_pixels=_JUDGE_PIXELS):
         with module.trainer.precision_plugin.forward_context():
             texts = learner.answers(batch.to(module.device))
-        for index, label, text in zip(indices, batch.labels, texts, strict=True):
+        places = [own.places[index] for index in indices]
+        said += zip(places, batch.labels, texts, strict=True)
+    for part in module.group.gather(said):
+        for index, label, text in part:
             answers[index], truths[index] = text, label
     return task.score(truths, answers)
+
+
+class _Part:
+    """Some of a set's samples: those that one process scores."""
+
+    def __init__(self, pictures: Pictures, places: range) -> None:
+        self._pictures = pictures
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._pictures[self.places[index]]
 
 
 def _whole_lines(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nhan.tasks.classes.networks.base import ClassNetwork
+from nhan.tasks.norm import SharedBatchNorm
 
 
 class SmallOptions(BaseModel):
@@ -35,7 +36,7 @@ class SmallNetwork(ClassNetwork):
         super().__init__(widths[-1], classes)
         self.stem = nn.Sequential(
             nn.Conv2d(3, widths[0], 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(widths[0]),
+            SharedBatchNorm(widths[0]),
             nn.ReLU(),
         )
         blocks = []
@@ -59,16 +60,16 @@ class _Block(nn.Module):
         super().__init__()
         stride = 2 if shrink else 1
         self.first = nn.Conv2d(before, width, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(width)
+        self.first_norm = SharedBatchNorm(width)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(width)
+        self.second_norm = SharedBatchNorm(width)
         # A block starts as its shortcut: deep stacks then learn from the first step.
         nn.init.zeros_(self.second_norm.weight)
         self.shortcut: nn.Module = nn.Identity()
         if shrink or before != width:
             pool = [nn.AvgPool2d(2, ceil_mode=True)] if shrink else []
             self.shortcut = nn.Sequential(
-                *pool, nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width)
+                *pool, nn.Conv2d(before, width, 1, bias=False), SharedBatchNorm(width)
             )
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nhan.tasks.norm import SharedBatchNorm, shared
+
 
 class NetworkOptions(BaseModel):
     """The numbers that shape a network; saved with it."""
@@ -109,11 +111,12 @@ class Columns:
         return x if self.mask is None else x.mul_(self.mask.to(x.dtype))
 
 
-class MaskedBatchNorm(nn.BatchNorm2d):
+class MaskedBatchNorm(SharedBatchNorm):
     """Batch normalisation whose training statistics count real columns only.
 
     Without padding, and in evaluation, this is PyTorch's own layer. With it, mean and variance
-    come from sums over all columns of the cleared map, corrected for how many of them are real.
+    come from sums over all columns of the cleared map, corrected for how many of them are real;
+    where several processes train together, of the cleared maps of all.
     """
 
     def forward(self, x: Tensor, columns: Columns | None = None) -> Tensor:
@@ -121,7 +124,12 @@ class MaskedBatchNorm(nn.BatchNorm2d):
 
         The padding of the result is not cleared.
         """
-        if not self.training or columns is None or columns.mask is None:
+        if not self.training or columns is None:
+            return super().forward(x)
+        if shared():
+            counted = columns.lengths.sum().to(torch.float32) * x.shape[2]
+            return self.normalise_together(columns.clear_(x), counted)
+        if columns.mask is None:
             return super().forward(x)
         cleared = columns.clear_(x)
         # Zeros add nothing to either sum, so only the counts differ.
@@ -130,19 +138,8 @@ class MaskedBatchNorm(nn.BatchNorm2d):
         square = (variance + mean * mean) * ratio
         mean = mean * ratio
         variance = (square - mean * mean).clamp_min(0.0)
-        self._remember(mean.detach(), variance.detach())
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        shape = (1, -1, 1, 1)
-        return torch.addcmul(shift.to(x.dtype).view(shape), cleared, scale.to(x.dtype).view(shape))
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
+        self.remember(mean.detach(), variance.detach())
+        return self.apply_statistics(cleared, mean, variance)
 
 
 class ConvNorm(nn.Module):
