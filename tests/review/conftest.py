@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
@@ -14,7 +15,11 @@ from nhan.catalog.reviews import update_sample
 from nhan.catalog.samples import GivenLabel, Picture, Sample, write_samples
 from nhan.catalog.schema import decisions, events, labels, reviews, samples
 from nhan.review.decide import Decided, Decision, decide
+from nhan.samples.pictures import examine, keep
 from nhan.workspace import Workspace
+from serving.conftest import toy_files, toy_package, toy_picture
+
+__all__ = ["toy_files", "toy_package", "toy_picture"]
 
 
 def make_samples(
@@ -77,3 +82,25 @@ def rows(workspace: Workspace) -> Callable[[str], list[dict]]:
             return [dict(row) for row in found]
 
     return read
+
+
+@pytest.fixture
+def add_picture(workspace, toy_picture):
+    """A sample with a picture that the toy reads as this text."""
+
+    def add(text: str, *, label: str = "", state: State = State.NEW) -> int:
+        data = toy_picture(text)
+        sha256 = hashlib.sha256(data).hexdigest()
+        picture = examine(data, sha256, workspace.picture_limits)
+        keep(workspace.store, picture.path, data)
+        sample = Sample(sha256, f"{text}.png", "drawn", "", "", state, picture=picture)
+        if label:
+            given = GivenLabel(label, None, "import", "", "", datetime.now(UTC))
+            sample.labels[given.key] = sample.label = given
+            sample.changed = True
+        with workspace.catalog.write() as connection:
+            write_samples(connection, "text", [sample])
+        assert sample.id is not None
+        return sample.id
+
+    return add

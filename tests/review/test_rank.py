@@ -10,46 +10,19 @@ import sqlalchemy as sa
 
 from nhan.catalog import State
 from nhan.catalog.reviews import update_sample
-from nhan.catalog.samples import GivenLabel, Sample, write_samples
 from nhan.catalog.schema import corrections, predictions, samples, suggestions
 from nhan.models.predictor import Predictor
 from nhan.review import rank as ranking
 from nhan.review.double import double
 from nhan.review.queue import next_items
 from nhan.review.usefulness import Known, Look, worth
-from nhan.samples.pictures import examine, keep
 from nhan.tasks.base import Answer
-from serving.conftest import toy_files, toy_package, toy_picture
 from toy_count import CountTask
-
-__all__ = ["toy_files", "toy_package", "toy_picture"]
 
 
 @pytest.fixture
 def predictor(toy_package) -> Predictor:
     return Predictor.load(toy_package)
-
-
-@pytest.fixture
-def add_picture(workspace, toy_picture):
-    """A sample with a picture that the toy reads as this text."""
-
-    def add(text: str, *, label: str = "", state: State = State.NEW) -> int:
-        data = toy_picture(text)
-        sha256 = hashlib.sha256(data).hexdigest()
-        picture = examine(data, sha256, workspace.picture_limits)
-        keep(workspace.store, picture.path, data)
-        sample = Sample(sha256, f"{text}.png", "drawn", "", "", state, picture=picture)
-        if label:
-            given = GivenLabel(label, None, "import", "", "", datetime.now(UTC))
-            sample.labels[given.key] = sample.label = given
-            sample.changed = True
-        with workspace.catalog.write() as connection:
-            write_samples(connection, "text", [sample])
-        assert sample.id is not None
-        return sample.id
-
-    return add
 
 
 def kept(workspace) -> dict[int, dict]:

@@ -132,6 +132,13 @@ def test_a_dispute_is_listed_and_settled(workspace, call):
         (decision("u1", action="undo"), 404, "no decision"),
         (("POST", "draft", {"sample": "x", "value": "a"}), 400, "sample"),
         (("POST", "draft", []), 400, "body"),
+        (("POST", "draft", {"sample": 1, "reviewer": "an", "value": "a\0b"}), 400, "no text"),
+        (("POST", "draft", {"sample": 2**70, "reviewer": "an", "value": "a"}), 400, "sample"),
+        (decision(reviewer="a\0n"), 400, "no text"),
+        (decision(action="skip", reason="\0"), 400, "no text"),
+        (decision(sample=-1), 400, "sample"),
+        (decision(identity="đ"), 400, "id of a decision"),
+        (decision(identity="d" * 65), 400, "id of a decision"),
     ],
 )
 def test_what_is_wrong_is_said_in_the_one_shape(workspace, call, error_of, request_, status, words):

@@ -24,7 +24,7 @@ from nhan.catalog.samples import lock_writers
 from nhan.catalog.schema import State
 from nhan.errors import BadRequest, Conflict
 from nhan.review.opinions import Opinion, standing
-from nhan.review.queue import check_reviewer, no_sample
+from nhan.review.queue import check_reviewer, check_text, no_sample
 from nhan.tasks import get_task
 from nhan.tasks.base import Task
 from nhan.workspace import Workspace
@@ -154,6 +154,7 @@ def _checked(decision: Decision) -> Decision:
             f"no reason to {decision.action} sample {decision.sample}",
             hint='say why, e.g. "reason": "unreadable"',
         )
+    check_text(reason + (decision.value or ""))
     value = None if decision.action in ("skip", "reject") else decision.value
     reviewer = check_reviewer(decision.reviewer)
     return replace(decision, reviewer=reviewer, reason=reason, value=value)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from nhan.catalog import reviews
 from nhan.catalog.events import log_event
 from nhan.errors import BadRequest, Conflict
-from nhan.review.queue import check_reviewer, hold_until, no_sample
+from nhan.review.queue import check_reviewer, check_text, hold_until, no_sample
 from nhan.workspace import Workspace
 
 # No line of text and no class is longer; a page that sends more has gone wrong.
@@ -35,7 +35,7 @@ def save_draft(
 
     Raises:
         NotFound: no such sample.
-        BadRequest: no reviewer, or a value beyond all measure.
+        BadRequest: no reviewer, or a value that is no text or beyond all measure.
         Conflict: something newer was saved meanwhile; `details` has both.
     """
     reviewer = check_reviewer(reviewer)
@@ -43,6 +43,7 @@ def save_draft(
         raise BadRequest(
             f"a draft of {len(value):,} characters", hint=f"{MAX_CHARACTERS:,} at most"
         )
+    check_text(value)
     now = datetime.now(UTC)
     with workspace.catalog.write() as connection:
         reviews.lock_handout(connection)  # two saves at once of one new draft

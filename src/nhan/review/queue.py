@@ -98,7 +98,18 @@ def check_reviewer(reviewer: str) -> str:
             "nobody says who reviews" if not name else f"a name of {len(name)} characters",
             hint='give a name: "reviewer"',
         )
+    check_text(name)
     return name
+
+
+def check_text(text: str) -> None:
+    """Pass what every catalogue can keep.
+
+    Raises:
+        BadRequest: a zero byte, or half of a surrogate pair, which are no text.
+    """
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise BadRequest(f"{text[:40]!r} has characters that are no text", hint="send UTF-8")
 
 
 def check_count(count: int) -> None:

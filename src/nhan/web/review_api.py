@@ -32,6 +32,10 @@ from nhan.workspace import Workspace
 router = APIRouter(prefix="/review/api", tags=["review"])
 
 
+# What a catalogue can number.
+SampleNumber = Annotated[int, Field(ge=1, lt=2**63)]
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -39,17 +43,17 @@ class _Body(BaseModel):
 class DraftBody(_Body):
     """What was typed; `revision` is the one it was made from, 0 for the first."""
 
-    sample: int
+    sample: SampleNumber
     reviewer: str = ""
     value: str
-    revision: int = Field(0, ge=0)
+    revision: int = Field(0, ge=0, lt=2**31)
 
 
 class DecideBody(_Body):
     """A decision; `id` is new for each and makes sending it twice harmless."""
 
     id: str
-    sample: int | None = None
+    sample: SampleNumber | None = None
     reviewer: str = ""
     action: Literal["accept", "skip", "reject", "undo"]
     value: str | None = None
@@ -60,7 +64,7 @@ class AdjudicateBody(_Body):
     """The end of a dispute: a label, or none and a reason."""
 
     id: str
-    sample: int
+    sample: SampleNumber
     reviewer: str = ""
     value: str | None = None
     reason: str = ""
