@@ -183,8 +183,8 @@ def list_uploads(
     if before is not None:
         query = query.where(predictions.c.at < before)
     if unlabelled:
-        said = sa.select(sa.literal(1)).where(labels.c.sample_id == samples.c.id)
-        query = query.where(~said.exists())
+        said = labels.alias()  # `labels` itself is joined for the one that stands
+        query = query.where(~sa.exists().where(said.c.sample_id == samples.c.id))
     order = predictions.c.id.desc() if newest_first else predictions.c.id
     last: str | None = None
     while True:

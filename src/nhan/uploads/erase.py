@@ -86,7 +86,8 @@ def erase(
         note_erased(workspace.store, user=user, upload=upload, before=datetime.now(UTC) + _SLACK)
         waiting = take_in(workspace).erased
     rows = list(list_uploads(workspace.catalog, user=user or None, upload=upload))
-    anonymous = _make_anonymous(workspace, user, dry_run=dry_run) if user else 0
+    going = {row.id for row in rows}
+    anonymous = _make_anonymous(workspace, user, going, dry_run=dry_run) if user else 0
     if not rows and not waiting and not anonymous:
         what = f"user {user!r}" if user else f"upload {upload!r}"
         raise NotFound(f"nothing is kept of {what}", hint="nhan uploads list shows what is")
@@ -126,12 +127,13 @@ def find_models(store: Store, datasets: Iterable[str]) -> list[str]:
     ]
 
 
-def _make_anonymous(workspace: Workspace, user: str, *, dry_run: bool) -> int:
-    """Take a user's name off the corrections they gave; the labels stay."""
+def _make_anonymous(workspace: Workspace, user: str, going: set[str], *, dry_run: bool) -> int:
+    """Take a user's name off the corrections they gave to others' uploads; the labels stay."""
     catalog, store = workspace.catalog, workspace.store
     with catalog.read() as connection:
         query = sa.select(corrections.c.id, corrections.c.prediction_id)
-        given = connection.execute(query.where(corrections.c.given_by == user)).all()
+        found = connection.execute(query.where(corrections.c.given_by == user)).all()
+    given = [row for row in found if row.prediction_id not in going]
     if dry_run:
         return len(given)
     for prediction in {row.prediction_id for row in given}:

@@ -1,0 +1,193 @@
+"""Privacy: erasing, giving back and letting expire, with a report of what was made of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from nhan.catalog.samples import read_rows
+from nhan.catalog.schema import corrections, events, labels, metadata, predictions
+from nhan.datasets.freeze import freeze
+from nhan.errors import NotFound, UserError
+from nhan.models.package import publish
+from nhan.storage import NumberedLog
+from nhan.uploads.erase import erase
+from nhan.uploads.export import export_user
+from nhan.uploads.intake import take_in
+from nhan.uploads.record import corrections_prefix, inbox_path
+
+
+def everything(workspace) -> str:
+    """All text of the workspace: the catalogue's rows and every object."""
+    with workspace.catalog.read() as connection:
+        rows = [connection.execute(sa.select(table)).all() for table in metadata.sorted_tables]
+    objects = [workspace.store.read(path) for path in workspace.store.list("uploads")]
+    return repr(rows) + repr(objects) + repr(sorted(workspace.store.list("")))
+
+
+def test_everything_of_a_user_is_gone(workspace, upload, correct):
+    first, second = upload(1, user="lan"), upload(2, user="lan", value="bí mật")
+    other = upload(3, user="an")
+    correct(first.id, "riêng tư", "lan", trusted=True)
+    correct(other.id, "khác", "lan", trusted=True)
+    take_in(workspace)
+    late = upload(4, user="lan")
+    report = erase(workspace, user="lan")
+    assert (report.removed.uploads, report.removed.samples, report.waiting) == (2, 2, 1)
+    assert report.anonymous == 1
+    left = everything(workspace)
+    for word in ("lan", "bí mật", "riêng tư", first.id, second.id, late.id, first.sha256):
+        assert word not in left
+    assert [row.sha256 for row in read_rows(workspace.catalog, "text")] == [other.sha256]
+    ((_, entry),) = NumberedLog(workspace.store, corrections_prefix(other.id)).entries()
+    assert (entry["label"], entry["given_by"]) == ("khác", "")
+    if workspace.catalog.dialect == "sqlite":
+        workspace.close()
+        files = b"".join(path.read_bytes() for path in workspace.root.glob("catalog.db*"))
+        assert "bí mật".encode() not in files
+
+
+def test_what_arrives_later_from_a_spool_is_dropped(workspace, upload, picture):
+    upload(1, user="lan")
+    take_in(workspace)
+    erase(workspace, user="lan")
+    late = upload(2, user="lan")
+    shared = upload(3, user="an", data=picture(2))
+    new = upload(4, user="lan", at=datetime.now(UTC) + timedelta(days=1))
+    report = take_in(workspace)
+    assert (report.erased, report.taken) == (1, 2)
+    assert not workspace.store.exists(inbox_path(late.id))
+    assert workspace.store.exists(shared.path), "somebody else sent the same picture"
+    assert workspace.store.exists(new.path)
+
+
+def test_a_picture_that_others_sent_too_stays(workspace, upload, picture):
+    mine = upload(1, user="lan")
+    upload(2, user="an", data=picture(1))
+    take_in(workspace)
+    report = erase(workspace, user="lan")
+    assert (report.removed.uploads, report.removed.samples, report.removed.kept) == (1, 0, 1)
+    assert workspace.store.exists(mine.path)
+    with workspace.catalog.read() as connection:
+        assert connection.scalars(sa.select(predictions.c.user)).all() == ["an"]
+
+
+def test_one_upload_is_erased_by_its_id_even_if_it_comes_again(workspace, upload):
+    record = upload(1, user="lan")
+    data = workspace.store.read(record.path)
+    kept = upload(2, user="lan")
+    take_in(workspace)
+    assert erase(workspace, upload=record.id).removed.uploads == 1
+    # As when a spool is shipped once more after a crash.
+    workspace.store.put(record.path, data)
+    workspace.store.put(inbox_path(record.id), record.to_bytes())
+    assert take_in(workspace).erased == 1
+    assert not workspace.store.exists(record.path)
+    assert workspace.store.exists(kept.path)
+
+
+def test_a_dry_run_erases_nothing(workspace, upload):
+    record = upload(1, user="lan")
+    take_in(workspace)
+    before = everything(workspace)
+    report = erase(workspace, user="lan", dry_run=True)
+    assert (report.removed.uploads, report.removed.pictures) == (1, 1)
+    assert everything(workspace) == before
+    assert workspace.store.exists(record.path)
+
+
+def test_the_report_names_datasets_and_models(workspace, upload, correct):
+    for number in range(6):
+        record = upload(number, user="lan" if number < 2 else "an")
+        correct(record.id, f"nhãn {number}", "an", trusted=True)
+    take_in(workspace)
+    first = freeze(workspace, "lines").dataset
+    record = upload(9, user="an")
+    correct(record.id, "nhãn 9", "an", trusted=True)
+    take_in(workspace)
+    second = freeze(workspace, "lines").dataset
+    spec = {"task": "text", "dataset": first.ref}
+    publish(workspace.store, "reader", {"model.onnx": b"x"}, spec, run="1")
+    report = erase(workspace, user="lan")
+    assert report.datasets == {first.ref: 2, second.ref: 2}
+    assert report.models == ["reader@1"]
+    assert freeze(workspace, "lines").dataset.count() == second.count() - 2
+
+
+def test_reviewed_samples_go_with_all_that_refers_to_them(workspace, upload, correct):
+    from nhan.review.decide import Decision, decide
+    from nhan.review.queue import next_items
+
+    record = upload(1, user="lan", sampled="random")
+    correct(record.id, "một", "lan")
+    take_in(workspace)
+    (item,) = next_items(workspace, "text", "an", 1)
+    decide(workspace, Decision("d1", item.sample, "an", "accept", "một"))
+    erase(workspace, user="lan")
+    with workspace.catalog.read() as connection:
+        for table in metadata.sorted_tables:
+            if table is not events:
+                assert not connection.execute(sa.select(table)).all(), table.name
+
+
+def test_an_erasure_that_was_killed_is_finished_by_the_next(workspace, upload, monkeypatch):
+    record = upload(1, user="lan")
+    take_in(workspace)
+
+    def die(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nhan.uploads.remove._delete_rows", die)
+        with pytest.raises(KeyboardInterrupt):
+            erase(workspace, user="lan")
+    assert not workspace.store.exists(record.path)
+    assert erase(workspace, user="lan").removed.uploads == 1
+    assert "lan" not in everything(workspace)
+
+
+@pytest.mark.parametrize("names", [{}, {"user": "a", "upload": "b"}])
+def test_either_a_user_or_an_upload_is_named(workspace, names):
+    with pytest.raises(UserError):
+        erase(workspace, **names)
+
+
+def test_nobody_is_not_found(workspace):
+    with pytest.raises(NotFound):
+        erase(workspace, user="nobody")
+    with pytest.raises(NotFound):
+        export_user(workspace, "nobody", workspace.root / "out")
+
+
+def test_a_user_is_given_everything_and_nothing_of_others(workspace, upload, correct, picture):
+    mine = upload(1, user="lan", consent=True)
+    upload(2, user="an")
+    correct(mine.id, "một", "an")
+    folder = workspace.root / "lan"
+    report = export_user(workspace, "lan", folder)
+    assert (report.uploads, report.missing) == (1, 0)
+    document = json.loads((folder / "uploads.json").read_text("utf-8"))
+    (entry,) = document["uploads"]
+    assert (entry["id"], entry["consent"], entry["value"]) == (mine.id, True, "dòng 1")
+    assert (folder / entry["file"]).read_bytes() == picture(1)
+    assert entry["corrections"][0]["label"] == "một"
+    assert entry["corrections"][0]["given_by"] == "somebody else"
+
+
+def test_uploads_that_nobody_labelled_expire(workspace, upload, correct):
+    workspace.settings.uploads.keep_days = 30
+    old = datetime.now(UTC) - timedelta(days=31)
+    gone, worked_on = upload(1, at=old), upload(2, at=old)
+    upload(3)
+    correct(worked_on.id, "một")
+    # Intake lets them expire, but only what was there before: corrections come first.
+    report = take_in(workspace)
+    assert (report.taken, report.expired) == (3, 1)
+    assert not workspace.store.exists(gone.path)
+    with workspace.catalog.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(predictions)) == 2
+        assert connection.scalar(sa.select(sa.func.count()).select_from(corrections)) == 1
+        assert connection.scalar(sa.select(sa.func.count()).select_from(labels)) == 1
