@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nhan.catalog import TRAINABLE
+from nhan.catalog.samples import read_rows
 from nhan.datasets.audit import audit
 from nhan.datasets.findings import AuditReport
 from nhan.datasets.freeze import freeze
@@ -137,6 +139,8 @@ def freeze_samples(work: Work) -> Outcome:
             because = f"no sample or label has changed since round {known['round']}"
             return Outcome("skipped", f"{because}: {newest.ref}", known["outputs"], key)
         forget(workspace.store, "freeze", key)
+    if not _trainable(workspace, plan.task):
+        return Outcome("refused", f"no sample of the task {plan.task} has a label to learn from")
     before = _newest(work)
     report = freeze(workspace, plan.dataset, plan.task)
     dataset = report.dataset
@@ -155,6 +159,10 @@ def freeze_samples(work: Work) -> Outcome:
         return Outcome("skipped", f"the same content is {dataset.ref} already", outputs, key)
     words = [f"{dataset.ref}: {splits}", *report.warnings]
     return Outcome("ran", "; ".join(words), outputs, key)
+
+
+def _trainable(workspace: Workspace, task: str) -> bool:
+    return any(row.may_train for row in read_rows(workspace.catalog, task, states=TRAINABLE))
 
 
 def freeze_key(workspace: Workspace, plan: Plan) -> str:

@@ -1,0 +1,150 @@
+"""kill -9 of a round at random moments: it goes on where it was, and nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_rounds import MODEL, numbers
+
+from nhan.datasets.read import list_datasets, open_dataset
+from nhan.images import content_hash
+from nhan.models.registry import Registry
+from nhan.pipeline.rounds import list_rounds
+from nhan.workspace import Workspace
+
+pytest.importorskip("torch")
+
+# From the first step to the end of such a round, with room: kills fall into every part of it.
+_LONGEST_S = 9.0
+
+
+def begin(workspace: Workspace, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "nhan", "--workspace", str(workspace.root), "loop", "run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with log.open("ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+
+
+def assert_whole(workspace: Workspace) -> None:
+    """Whatever is visible is complete; what answers can answer."""
+    for summary in list_datasets(workspace.store):
+        for version in summary.versions:
+            dataset = open_dataset(workspace.store, f"{summary.name}@{version}")
+            rows = [row for split in dataset.splits for row in dataset.rows(split)]
+            assert len(rows) == dataset.manifest["rows"]
+            assert all(content_hash(row.image) == row.sha256 for row in rows)
+    registry = Registry(workspace.store)
+    for version in registry.versions(MODEL):
+        registry.open(MODEL, version).verify()
+    promoted = [entry.version for entry in registry.log(MODEL).promotions]
+    assert len(promoted) == len(set(promoted)), "a version was promoted twice"
+
+
+def kill_at(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether the process was still at work when it was killed."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+def kill_rounds(
+    workspace: Workspace, add_lines: Callable[..., None], log: Path, kills: int
+) -> dict[str, int]:
+    """Kill rounds at random moments, between them add labels; gives the steps that were hit."""
+    seed = random.randrange(10**6)
+    dice = random.Random(seed)
+    hit: dict[str, int] = {}
+    added = 0
+    add_lines(numbers(0, 40))
+    while sum(hit.values()) < kills:
+        rounds = list_rounds(workspace, limit=1)
+        if rounds and rounds[0].outcome:
+            added += 1
+            add_lines(numbers(1000 + 4 * added, 1003 + 4 * added))
+        process = begin(workspace, log)
+        if kill_at(process, dice.uniform(0.8, _LONGEST_S)):
+            found = list_rounds(workspace, limit=1)
+            step = found[0].next_step if found and not found[0].outcome else "before"
+            hit[step] = hit.get(step, 0) + 1
+        else:
+            assert process.returncode in (0, 1), f"seed {seed}: {log.read_text()}"
+        assert_whole(workspace)
+    process = begin(workspace, log)
+    assert process.wait(120) in (0, 1), f"seed {seed}: {log.read_text()}"
+    assert_whole(workspace)
+    last = list_rounds(workspace, limit=1)[0]
+    assert last.outcome in ("promoted", "refused", "nothing new"), f"seed {seed}"
+    assert Registry(workspace.store).champion(MODEL) is not None
+    frozen = open_dataset(workspace.store, "lines")
+    assert frozen.count() == 40 + 3 * added, "a label is missing from the last dataset version"
+    return hit
+
+
+@pytest.mark.xdist_group("rounds")
+def test_killed_rounds_go_on(
+    loop: Workspace, add_lines: Callable[..., None], tmp_path: Path
+) -> None:
+    assert sum(kill_rounds(loop, add_lines, tmp_path / "log", 3).values()) >= 3
+
+
+@pytest.mark.slow
+def test_forty_killed_rounds_go_on(
+    loop: Workspace, add_lines: Callable[..., None], tmp_path: Path
+) -> None:
+    hit = kill_rounds(loop, add_lines, tmp_path / "log", 40)
+    print(f"kills by step: {hit}")
+    assert len(hit) > 2
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_with_its_checkpoint(
+    loop: Workspace, add_lines: Callable[..., None], tmp_path: Path
+) -> None:
+    text = (loop.root / "nhan.toml").read_text()
+    (loop.root / "nhan.toml").write_text(text.replace("length.samples=120", "length.samples=1500"))
+    add_lines(numbers(0, 40))
+    process = begin(loop, tmp_path / "log")
+    deadline = time.monotonic() + 100
+    while not (saved := list((loop.root / "runs").glob("*/last.safetensors"))):
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert list_rounds(loop)[0].next_step == "train"
+    process = begin(loop, tmp_path / "log")
+    assert process.wait(200) == 0, (tmp_path / "log").read_text()
+    assert f"run {saved[0].parent.name} goes on from its last checkpoint" in " ".join(
+        (tmp_path / "log").read_text().split()
+    )
+    assert [entry.name for entry in (loop.root / "runs").iterdir()] == [saved[0].parent.name]
+    facts = json.loads(loop.store.read(f"runs/{saved[0].parent.name}/run.json"))
+    assert facts["note"]["model"] == MODEL
+    assert Registry(loop.store).versions(MODEL) == [1]
+
+
+def test_two_rounds_at_once_are_one(
+    loop: Workspace, add_lines: Callable[..., None], tmp_path: Path
+) -> None:
+    add_lines(numbers(0, 40))
+    both = [begin(loop, tmp_path / f"log-{number}") for number in range(2)]
+    codes = sorted(process.wait(120) for process in both)
+    told = "".join((tmp_path / f"log-{number}").read_text() for number in range(2))
+    assert codes[0] == 0, told
+    # The second was told that the first is at it, or came so late that there was nothing to do.
+    assert codes == [0, 0] or "another process is at it" in told
+    assert Registry(loop.store).versions(MODEL) == [1]
+    assert len(Registry(loop.store).log(MODEL).promotions) == 1
