@@ -15,7 +15,7 @@ variable "prefix" {
 }
 
 variable "upload_days" {
-  description = "Days after which the record of a collected upload expires; 0 keeps them. Match uploads.retention_days."
+  description = "Days after which the record of a collected upload expires; 0 keeps them. Match uploads.keep_days."
   type        = number
   default     = 0
 }

@@ -19,6 +19,7 @@ from servers import free_port, serving_at
 from nhan.deploy import grafana
 from nhan.deploy.panels import DASHBOARDS
 from nhan.deploy.prometheus import rules, scrape_config
+from nhan.workspace import Workspace
 
 pytestmark = pytest.mark.engine
 
@@ -38,7 +39,8 @@ def prometheus(
 ) -> Iterator[str]:
     """Prometheus on a server that has answered pictures; yields Prometheus's address."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with serving_at(folder) as server:
+    Workspace.init(folder / "shop").close()
+    with serving_at(folder, workspace=folder / "shop", wait="/readyz") as server:
         target = server.admin.removeprefix("http://")
         config = scrape_config([target])
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}

@@ -223,6 +223,65 @@ QUALITY = Dashboard(
     ),
 )  # fmt: skip
 
+LOOP = Dashboard(
+    "nhan-loop",
+    "Nhãn · Loop · Vòng lặp",
+    "What comes back from use: uploads, corrections, what is chosen for review.",
+    "24h",
+    (
+        Panel(
+            "Kept · Ảnh giữ lại",
+            "Uploads that were kept, a second.",
+            "reqps",
+            ((f"sum(rate(nhan_uploads_kept_total[{_RATE}]))", "kept"),
+             (f"sum(rate(nhan_uploads_shipped_total[{_RATE}]))", "in the store")),
+        ),
+        Panel(
+            "Waiting on disk · Chờ trên đĩa",
+            "Uploads not yet in the object store; a climb means it is away.",
+            "short",
+            (("sum(nhan_uploads_waiting)", "waiting"), ("sum(nhan_uploads_queued)", "in memory")),
+        ),
+        Panel(
+            "Waits longest · Chờ lâu nhất",
+            "Age of the oldest upload that is not in the object store.",
+            "s",
+            (("max(nhan_uploads_oldest_seconds)", ""),),
+            kind="stat",
+            width=4,
+        ),
+        Panel(
+            "Spool · Bộ đệm",
+            "Its size on disk; full, uploads are dropped or refused (uploads.when_full).",
+            "bytes",
+            (("sum(nhan_uploads_spool_bytes)", ""),),
+            kind="stat",
+            width=4,
+        ),
+        Panel(
+            "Not kept · Không giữ",
+            "Uploads that were not kept, by reason.",
+            "short",
+            (("sum by (reason) (increase(nhan_uploads_dropped_total[1h])) or vector(0)",
+              "{{reason}}"),),
+        ),
+        Panel(
+            "Chosen for review · Chọn để duyệt",
+            "By policy; some are always chosen by chance.",
+            "short",
+            (("sum by (policy) (increase(nhan_uploads_sampled_total[1h])) or vector(0)",
+              "{{policy}}"),),
+        ),
+        Panel(
+            "Corrections · Sửa lại",
+            "What users said it should have been.",
+            "short",
+            (("sum by (outcome) (increase(nhan_corrections_total[1h])) or vector(0)",
+              "{{outcome}}"),),
+        ),
+    ),
+)  # fmt: skip
+
 DRIFT = Dashboard(
     "nhan-drift",
     "Nhãn · Drift · Dữ liệu thay đổi",
@@ -251,4 +310,4 @@ DRIFT = Dashboard(
     ),
 )
 
-DASHBOARDS = (SERVICE, QUALITY, DRIFT)
+DASHBOARDS = (SERVICE, QUALITY, LOOP, DRIFT)

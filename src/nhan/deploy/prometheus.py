@@ -11,7 +11,7 @@ _ANSWERS = 'nhan_requests_total{status!="0"}'
 
 def rules() -> dict[str, Any]:
     """Alert and recording rules, as a rule file and a PrometheusRule's `spec` hold them."""
-    return {"groups": [_recorded(), _service(), _quality()]}
+    return {"groups": [_recorded(), _service(), _quality(), _loop()]}
 
 
 def scrape_config(targets: list[str], *, key_file: str = "") -> dict[str, Any]:
@@ -135,6 +135,31 @@ def _quality() -> dict[str, Any]:
                 "{{ $labels.model }} is unsure of {{ $value | humanizePercentage }} of its answers,"
                 " twice as many as usual.",
                 "Look at the drift page: pictures may have changed; label the ones it asks for.",
+            ),
+        ],
+    }
+
+
+def _loop() -> dict[str, Any]:
+    return {
+        "name": "nhan-loop",
+        "rules": [
+            _alert(
+                "NhanUploadsWait",
+                "max by (instance) (nhan_uploads_oldest_seconds) > 900",
+                "5m",
+                "warning",
+                "An upload waits on the disk of {{ $labels.instance }} for "
+                "{{ $value | humanizeDuration }}.",
+                "Can it reach the object store? Nothing is lost until the spool is full.",
+            ),
+            _alert(
+                "NhanUploadsDropped",
+                "sum by (instance, reason) (increase(nhan_uploads_dropped_total[10m])) > 0",
+                "0m",
+                "critical",
+                "{{ $labels.instance }} keeps no uploads: {{ $labels.reason }}.",
+                "Make room, or bring the object store back; see uploads.spool_megabytes.",
             ),
         ],
     }
