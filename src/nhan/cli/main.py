@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("nhan.cli.predict", "Answer for picture files and folders."),
     "serve": ("nhan.cli.serve", "Answer over HTTP."),
     "uploads": ("nhan.cli.uploads", "What users sent: intake, list, export, erase."),
+    "streamlit": ("nhan.cli.streamlit", "Show the Streamlit page, a client of a server."),
     "keys": ("nhan.cli.keys", "Make, list and revoke the keys of a server."),
     "review": ("nhan.cli.review", "Label what the model is least sure of; settle disputes."),
     "loop": ("nhan.cli.loop", "Rounds: what came back from use becomes the next version."),

@@ -9,6 +9,7 @@ const model = () => $("model").value;
 const mayLook = $("watch").dataset.maySee === "yes";
 const EVERY_MS = 10000;
 const MINUTE_S = 60;
+const FEW = 20;
 
 const clock = (seconds) => moment(new Date(seconds * 1000).toISOString());
 
@@ -109,8 +110,9 @@ function drawQuality(quality) {
     return;
   }
   const now = known.find((version) => version.version === quality.version) ?? known.at(-1);
-  $("live").textContent = percent(now.value, 1);
-  $("live-under").textContent = `${percent(now.low, 1)} – ${percent(now.high, 1)} · ${number(now.samples)} ${words.of} ${number(now.chosen)} ${words.looked}`;
+  // Of a few pictures no rate can be told; the chart below shows how wide its interval is.
+  $("live").textContent = now.samples < FEW ? "–" : percent(now.value, 1);
+  $("live-under").textContent = now.samples < FEW ? `${number(now.samples)} ${words.of} ${number(now.chosen)} ${words.looked}` : `${percent(now.low, 1)} – ${percent(now.high, 1)} · ${number(now.samples)} ${words.of} ${number(now.chosen)} ${words.looked}`;
   chart($("quality"), {
     height: 180,
     says: known.map((version) => `${words.version} ${version.version}: ${percent(version.value, 1)}`).join("; "),
@@ -132,16 +134,21 @@ function drawDrift(drift) {
   $("features").replaceChildren(...features.map(([name, feature]) => drawFeature(name, feature, drift.threshold)));
 }
 
+/** A feature: how far it went against what is allowed, and in its details where to. */
 function drawFeature(name, feature, threshold) {
-  const chip = element("span", { class: `chip ${feature.drifted ? "warn" : "good"}`, text: feature.drifted ? words.drifted : words.steady });
-  const place = element("div", { class: "chart" });
   const bins = feature.bins.slice(0, 12);
-  const head = element("div", { class: "spread" }, element("h3", { text: words.features[name] ?? feature.words }), chip);
-  const said = element("p", { class: "soft small", text: `PSI ${number(feature.psi, 2)} · ${words.threshold} ${number(threshold, 2)}` });
-  const list = element("ul", { class: "shares", "aria-label": `${words.usual}, ${words.recent}` }, ...bins.map((bin) => drawBin(bin, Math.max(...bins.map((one) => Math.max(one.reference, one.recent))))));
-  const examples = mayLook && feature.examples.length ? element("details", { open: true }, element("summary", { text: words.examples }), element("div", { class: "strange" }, ...feature.examples.map((sha256) => element("img", { src: `${root}/pictures/${sha256}?as=png`, alt: words.examples, loading: "lazy" })))) : null;
-  place.append(list, legend([words.recent, words.usual], element));
-  return element("article", { class: `feature ${feature.drifted ? "strayed" : ""}` }, head, said, place, examples);
+  const most = Math.max(...bins.map((bin) => Math.max(bin.reference, bin.recent)));
+  const list = element("ul", { class: "shares" }, ...bins.map((bin) => drawBin(bin, most)));
+  const examples = mayLook && feature.examples.length ? element("div", { class: "strange" }, element("p", { class: "soft small", text: words.examples }), ...feature.examples.map((sha256) => element("img", { src: `${root}/pictures/${sha256}?as=png`, alt: words.examples, loading: "lazy" }))) : null;
+  return element(
+    "details", { class: "feature", open: feature.drifted },
+    element("summary", {},
+      element("b", { text: words.features[name] ?? feature.words }),
+      element("meter", { min: 0, max: 2 * threshold, value: feature.psi, "aria-label": `PSI ${number(feature.psi, 2)}` }),
+      element("span", { class: "soft small number", text: `PSI ${number(feature.psi, 2)} / ${number(threshold, 2)}` }),
+      element("span", { class: `chip ${feature.drifted ? "warn" : "good"}`, text: feature.drifted ? words.drifted : words.steady })),
+    element("div", { class: "feature-parts chart" }, element("div", {}, list, legend([words.recent, words.usual], element)), examples),
+  );
 }
 
 /** One bin: how much of it there was, and how much there is. */
@@ -155,7 +162,13 @@ function drawBin(bin, most) {
     for (const [key, value] of Object.entries({ class: `f${index}`, x: 0, y: index * 5.5, width: (100 * share) / (most || 1), height: 4.5 })) bar.setAttribute(key, value);
     svg.append(bar);
   });
-  return element("li", {}, element("span", { class: "small", text: bin.name }), svg, element("span", { class: "soft small number", text: percent(bin.recent) }));
+  return element("li", {}, element("span", { class: "small", text: binName(bin.name) }), svg, element("span", { class: "soft small number", text: percent(bin.recent) }));
+}
+
+/** `below 3`, `3 to 5`, `5 and above` as signs; a blank that can be seen. */
+function binName(name) {
+  if (name === " ") return "␣";
+  return name.replace(/^below /, "< ").replace(/ to /, " – ").replace(/^(.+) and above$/, "≥ $1");
 }
 
 function drawBudget(budget) {

@@ -1,0 +1,39 @@
+"""nhan streamlit."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import typer
+
+from nhan.errors import MissingExtra
+
+_APP = Path(__file__).parents[1] / "web" / "streamlit_app.py"
+
+
+def command(
+    url: str = typer.Option(
+        "", help="Main address of the server. [NHAN_URL, http://127.0.0.1:8000]"
+    ),
+    port: int = typer.Option(8501, help="Port of the page; it listens on 127.0.0.1."),
+) -> None:
+    """Show the Streamlit page: a thin client of a server that runs elsewhere.
+
+    Example: nhan streamlit --url http://127.0.0.1:8000
+    """
+    if find_spec("streamlit") is None or find_spec("httpx") is None:
+        raise MissingExtra("the Streamlit page", "streamlit")
+    if url:
+        os.environ["NHAN_URL"] = url
+    options = {
+        "server.address": "127.0.0.1",
+        "server.port": str(port),
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",  # nothing phones home
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    command_line = [sys.executable, "-m", "streamlit", "run", str(_APP), *flags]
+    os.execv(sys.executable, command_line)  # noqa: S606  this interpreter, no shell

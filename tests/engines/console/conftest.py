@@ -1,0 +1,197 @@
+"""A real server with real content, and Chromium with every way out of this machine closed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from servers import Server, serving_at
+
+from nhan.datasets.freeze import freeze
+from nhan.models.bundled import bundled_package
+from nhan.models.package import publish
+from nhan.models.registry import Promotion, Registry
+from nhan.uploads.intake import take_in
+from nhan.workspace import Workspace
+
+pytest.importorskip("playwright", reason="pip install -r requirements-engines.txt")
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+AXE = Path(__file__).parents[3] / ".engines/axe/node_modules/axe-core/axe.min.js"
+# Whatever is not this machine cannot be reached, not even by name.
+_FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
+]  # fmt: skip
+_LINES, _LEARNT = 250, 70
+
+
+@dataclass
+class Shop:
+    """A workspace with data, models and uploads, and the server on it.
+
+    Attributes:
+        lines: text by picture file of pictures that nobody has uploaded or labelled yet.
+    """
+
+    root: Path
+    server: Server
+    lines: dict[Path, str]
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(Workspace.open(self.root).store)
+
+    def answer(self, name: str, version: int) -> None:
+        """Let another version answer, as a promotion does."""
+        state = self.registry.log(name)
+        entry = Promotion(action="forced", version=version, previous=state.champion, because="test")
+        self.registry.record(name, entry, expected=state.number)
+
+    def take_in(self) -> None:
+        with Workspace.open(self.root) as workspace:
+            take_in(workspace)
+
+
+def run(*arguments: str | Path, root: Path | None = None) -> str:
+    command = [sys.executable, "-m", "nhan", *map(str, arguments)]
+    if root is not None:
+        command += ["--workspace", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def publish_bundled(registry: Registry, run_id: str) -> None:
+    package = bundled_package()
+    assert package is not None
+    spec = package.spec.to_dict()
+    files = {name: package.read(name) for name in spec["files"]}
+    kept = {key: value for key, value in spec.items() if key not in ("name", "version", "files")}
+    publish(registry.store, "vi-line", files, kept, run=run_id)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("console")
+    run("synth", folder / "lines", "--lines", str(_LINES), "--seed", "11")
+    labels = json.loads((folder / "lines/labels.json").read_text())
+    names = sorted(labels)
+    _write_folder(folder / "first", folder / "lines", {n: labels[n] for n in names[:60]})
+    second = {n: labels[n] for n in names[60:_LEARNT]}
+    second[names[60]] += " Ω"  # something for the label doctor
+    _write_folder(folder / "second", folder / "lines", second)
+    root = folder / "shop"
+    Workspace.init(root).close()
+    for part in ("first", "second"):
+        run("import", folder / part, root=root)
+        with Workspace.open(root) as workspace:
+            freeze(workspace, "lines")
+    with Workspace.open(root) as workspace:
+        registry = Registry(workspace.store)
+        for run_id in ("run-a", "run-b"):
+            publish_bundled(registry, run_id)
+        registry.record("vi-line", Promotion(action="promote", version=1, by="an"), expected=0)
+    run("evaluate", "vi-line@1", "lines", root=root)
+    run("evaluate", "vi-line@2", "lines", root=root)
+    waiting = {folder / "lines" / name: labels[name] for name in names[_LEARNT:]}
+    with serving_at(folder, workspace=root, wait="/readyz") as server:
+        for file in [*waiting][:140]:
+            answer = httpx.post(f"{server.main}/predict", files={"file": file.read_bytes()})
+            assert answer.headers["x-nhan-collected"] == "yes"
+            waiting.pop(file)
+        shop = Shop(root, server, waiting)
+        shop.take_in()
+        yield shop
+
+
+def _write_folder(target: Path, source: Path, labels: dict[str, str]) -> None:
+    for name in labels:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / name, target / name)
+    (target / "labels.json").write_text(json.dumps(labels, ensure_ascii=False))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.fail("Chromium is not installed; run tests/engines/install")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A page, what went wrong on it, and what it asked for."""
+
+    page: Page
+    context: BrowserContext
+    problems: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def note(self, request: Request) -> None:
+        self.asked.append(request.url)
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(chromium: Browser, shop: Shop) -> Iterator[Open]:
+    """Open a page: `visit("/review", language="en", width=390)`; nothing on it may go wrong."""
+    with opening(chromium, shop.server.main) as open_page:
+        yield open_page
+
+
+@contextmanager
+def opening(chromium: Browser, base: str) -> Iterator[Open]:
+    visits: list[Visit] = []
+
+    def open_page(
+        path: str, *, language: str = "vi", width: int = 1440, theme: str = "light",
+        reviewer: str = "An", base: str = base,
+    ) -> Visit:  # fmt: skip
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, locale=language, color_scheme=theme,
+        )  # fmt: skip
+        context.add_init_script(f"localStorage.setItem('nhan-reviewer', {json.dumps(reviewer)})")
+        made = Visit(context.new_page(), context)
+        visits.append(made)
+        page = made.page
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: made.problems.append(str(error)))
+        page.on(
+            "console",
+            lambda said: made.problems.append(said.text) if said.type == "error" else None,
+        )
+        page.on("request", made.note)
+        page.goto(base + path)
+        return made
+
+    yield open_page
+    for made in visits:
+        made.context.close()
+        outside = [url for url in made.asked if not url.startswith((base, "blob:", "data:"))]
+        assert not outside, "the console asks nobody but its own server"
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    if not AXE.exists():
+        pytest.fail("axe-core is not installed; run tests/engines/install")
+    return AXE.read_text(encoding="utf-8")
+
+
+__all__ = ["Open", "Shop", "Visit", "opening", "run"]
