@@ -27,6 +27,20 @@ class Unasked:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sample stood in the queue when it was read.
+
+    Attributes:
+        why: what the last ranking said.
+    """
+
+    id: int
+    state: State
+    priority: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """A sample with what its worth is told from.
 
@@ -36,23 +50,19 @@ class Ranked:
         confidence: its, 0..1; 0 when none was asked.
         sampled: the policy of collection that chose the sample; '' for none.
         corrected: a user said that an answer was wrong.
-        why: what the last ranking said.
     """
 
-    id: int
-    state: State
+    place: Place
     phash: int
     thumbnail: bytes
     width: int
     height: int
-    priority: float
     label: str | None
     value: str | None
     confidence: float
     details: Mapping[str, Any]
     sampled: str
     corrected: bool
-    why: str
 
 
 def read_unasked(
@@ -108,26 +118,23 @@ def read_waiting(catalog: Catalog, task: str, states: Sequence[State]) -> Iterat
             told = [one for one in (guess, answer) if one is not None]
             newest = max(told, key=lambda one: one["at"]) if told else None
             yield Ranked(
-                id=number,
-                state=State(row["state"]),
+                place=Place(
+                    number, State(row["state"]), row["priority"], guess["why"] if guess else ""
+                ),
                 phash=int(row["phash"], 16),
                 thumbnail=row["thumbnail"],
                 width=row["width"],
                 height=row["height"],
-                priority=row["priority"],
                 label=row["value"],
                 value=newest["value"] if newest else None,
                 confidence=newest["confidence"] if newest else 0.0,
                 details=newest["details"] if newest else {},
                 sampled=answer["sampled"] if answer else "",
                 corrected=number in corrected,
-                why=guess["why"] if guess else "",
             )
 
 
-def write_priorities(
-    connection: sa.Connection, ranked: Sequence[tuple[Ranked, float, str]]
-) -> None:
+def write_priorities(connection: sa.Connection, ranked: Sequence[tuple[Place, float, str]]) -> None:
     """Write what samples are worth, and why in words, where there is a suggestion to say it of.
 
     Somebody may have decided on a sample since it was read; it is left alone then.

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from nhan.catalog import TRAINABLE, Catalog, State, reviews
 from nhan.catalog.events import log_event
-from nhan.catalog.ranking import Ranked, read_unasked, read_waiting, write_priorities
+from nhan.catalog.ranking import Place, Ranked, read_unasked, read_waiting, write_priorities
 from nhan.catalog.samples import read_rows
 from nhan.datasets import near
 from nhan.errors import BadPicture, NotFound
@@ -80,9 +81,7 @@ def rank(
     report = RankReport(task.name, predictor.package.ref)
     _ask(workspace, predictor, report, labels=labels, limit=limit, progress=progress)
     known = Known.of(task, _labelled(workspace.catalog, task))
-    waiting = list(read_waiting(workspace.catalog, task.name, reviews.WAITING))
-    report.waiting = len(waiting)
-    _write(workspace, waiting, _worths(workspace, task, known, waiting))
+    report.waiting = _order(workspace, task, known)
     if labels:
         report.suspects = _doubt(workspace, task)
     with workspace.catalog.write() as connection:
@@ -152,24 +151,39 @@ def _labelled(catalog: Catalog, task: Task) -> Iterator[tuple[Look, str]]:
             yield Look(row.phash, row.thumbnail, row.width, row.height), row.label
 
 
-def _worths(
-    workspace: Workspace, task: Task, known: Known, waiting: Sequence[Ranked]
-) -> list[Worth]:
-    looks = [Look(one.phash, one.thumbnail, one.width, one.height) for one in waiting]
-    worths = worth(task, known, looks, [(_answer(one), one.sampled) for one in waiting])
-    clusters = near.near_clusters(
+def _order(workspace: Workspace, task: Task, known: Known) -> int:
+    """Write what every sample without a label is worth; how many there are."""
+    places: list[Place] = []
+    looks: list[near.Look] = []
+    worths: list[Worth] = []
+    # A page at a time: what a model said of a line is many times larger than what is made of it.
+    for page in _pages(read_waiting(workspace.catalog, task.name, reviews.WAITING)):
+        seen = [Look(one.phash, one.thumbnail, one.width, one.height) for one in page]
+        found = worth(task, known, seen, [(_answer(one), one.sampled) for one in page])
+        for one, look, value in zip(page, seen, found, strict=True):
+            places.append(one.place)
+            looks.append(
+                near.Look(look.phash, look.thumbnail, look.width, look.height, one.value or "")
+            )
+            # Somebody took the trouble to say that the answer was wrong.
+            worths.append(Worth(reviews.SUSPECT, value.why) if one.corrected else value)
+    clusters = near.near_clusters(looks, bits=workspace.settings.split.near_duplicate_bits)
+    corrected = [found.priority >= reviews.SUSPECT for found in worths]
+    thinned = thin_out(worths, clusters)
+    _write(
+        workspace,
+        places,
         [
-            near.Look(one.phash, one.thumbnail, one.width, one.height, one.value or "")
-            for one in waiting
+            before if kept else after
+            for before, after, kept in zip(worths, thinned, corrected, strict=True)
         ],
-        bits=workspace.settings.split.near_duplicate_bits,
     )
-    worths = thin_out(worths, clusters)
-    # Somebody took the trouble to say that the answer was wrong.
-    return [
-        Worth(reviews.SUSPECT, found.why) if one.corrected else found
-        for one, found in zip(waiting, worths, strict=True)
-    ]
+    return len(places)
+
+
+def _pages(ranked: Iterator[Ranked]) -> Iterator[list[Ranked]]:
+    while page := list(islice(ranked, _AT_ONCE)):
+        yield page
 
 
 def _answer(one: Ranked) -> Answer | None:
@@ -180,26 +194,26 @@ def _answer(one: Ranked) -> Answer | None:
 
 def _doubt(workspace: Workspace, task: Task) -> int:
     """Put labels that are probably wrong to the head of the queue; how many there are."""
-    labelled = list(read_waiting(workspace.catalog, task.name, [State.LABELLED]))
     sure = workspace.settings.review.suspect
-    worths = []
-    for one in labelled:
+    places, worths = [], []
+    for one in read_waiting(workspace.catalog, task.name, [State.LABELLED]):
         answer = _answer(one)
         found = Worth(0.0)
         if one.label is not None and answer is not None:
             found = suspicion(task, one.label, answer, sure=sure)
-        if one.priority == reviews.SUSPECT and not found.priority:
-            found = Worth(one.priority, one.why)  # a correction contradicts it
+        if one.place.priority == reviews.SUSPECT and not found.priority:
+            found = Worth(reviews.SUSPECT, one.place.why)  # a correction contradicts it
+        places.append(one.place)
         worths.append(found)
-    _write(workspace, labelled, worths)
+    _write(workspace, places, worths)
     return sum(found.priority > reviews.SUSPECT for found in worths)
 
 
-def _write(workspace: Workspace, ranked: Sequence[Ranked], worths: Sequence[Worth]) -> None:
+def _write(workspace: Workspace, places: Sequence[Place], worths: Sequence[Worth]) -> None:
     changed = [
-        (one, found.priority, found.why)
-        for one, found in zip(ranked, worths, strict=True)
-        if (one.priority, one.why) != (found.priority, found.why)
+        (place, found.priority, found.why)
+        for place, found in zip(places, worths, strict=True)
+        if (place.priority, place.why) != (found.priority, found.why)
     ]
     for start in range(0, len(changed), _AT_ONCE):
         with workspace.catalog.write() as connection:
