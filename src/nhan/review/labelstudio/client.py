@@ -136,6 +136,11 @@ class LabelStudio:
             wanted.append(_where("updated_at", "greater_or_equal", "Datetime", since))
         return self._page(project, wanted, size, fields)
 
+    def newest_change(self, project: int) -> str:
+        """When a task changed last, by the server's clock; empty for a project without tasks."""
+        found = self._page(project, [], 1, "id,updated_at", order="-tasks:updated_at")
+        return str(found[0].get("updated_at") or "") if found else ""
+
     def tasks_with_drafts(self, project: int, *, after: int, size: int) -> list[Json]:
         """A page of tasks that somebody has begun and not submitted."""
         wanted = [
@@ -178,7 +183,7 @@ class LabelStudio:
         """Connect a model server, or change the connection of that number."""
         if number is None:
             return self._object("POST", "/api/ml/", json=fields)
-        return self._object("PATCH", f"/api/ml/{number}/", json=fields)
+        return self._object("PATCH", f"/api/ml/{number}", json=fields)
 
     def views(self, project: int) -> list[Json]:
         """The tabs of a project's task list."""
@@ -188,8 +193,10 @@ class LabelStudio:
         """Add a tab to a project's task list."""
         return self._object("POST", "/api/dm/views/", json={"project": project, "data": data})
 
-    def _page(self, project: int, wanted: list[Json], size: int, fields: str) -> list[Json]:
-        query = {"filters": {"conjunction": "and", "items": wanted}, "ordering": ["tasks:id"]}
+    def _page(
+        self, project: int, wanted: list[Json], size: int, fields: str, order: str = "tasks:id"
+    ) -> list[Json]:
+        query = {"filters": {"conjunction": "and", "items": wanted}, "ordering": [order]}
         names = set(fields.split(","))
         answer = self._object(
             "GET",

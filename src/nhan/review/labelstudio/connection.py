@@ -19,7 +19,7 @@ from nhan.storage import Store
 _Kept = TypeVar("_Kept", bound=BaseModel)
 
 # A change may be stamped a while before others can see it: a bulk action is one transaction.
-_OVERLAP = timedelta(seconds=60)
+_LATE = timedelta(seconds=60)
 
 
 class Connection(BaseModel):
@@ -60,20 +60,40 @@ class Mark(BaseModel):
 
     Attributes:
         project: the connection's key; a mark of another project counts for nothing.
-        changed: the latest change of a task that was read, UTC.
-        swept: when every task was last looked at, UTC; None before the first time.
+        newest: the latest change there was when reading began, by Label Studio's clock.
+        seen: when we first saw that one, by ours.
+        since: changes from here on are still to be read; None: all of them.
+        swept: when every task was last looked at, by our clock; None before the first time.
     """
 
     model_config = ConfigDict(frozen=True)
 
     project: str
-    changed: datetime | None = None
+    newest: datetime | None = None
+    seen: datetime | None = None
+    since: datetime | None = None
     swept: datetime | None = None
 
-    @property
-    def since(self) -> str:
-        """From when to read on; empty for from the beginning."""
-        return moment_text(self.changed - _OVERLAP) if self.changed else ""
+    def move(self, newest: datetime | None, began: datetime, *, swept: bool) -> Mark:
+        """The mark after a pull that has read everything.
+
+        Args:
+            newest: the latest change when the pull began.
+            began: when that was, by our clock.
+            swept: it looked at every task.
+        """
+        if newest is None:
+            return self.model_copy(update={"swept": began if swept else self.swept})
+        seen = self.seen if self.seen is not None and newest == self.newest else began
+        # What comes late comes soon: once nothing changed for so long, nothing is read twice.
+        late = timedelta(0) if began - seen >= _LATE and newest == self.newest else _LATE
+        return Mark(
+            project=self.project,
+            newest=newest,
+            seen=seen,
+            since=newest - late,
+            swept=began if swept else self.swept,
+        )
 
 
 def save_connection(store: Store, connection: Connection) -> None:

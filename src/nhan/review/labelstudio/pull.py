@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,27 +25,26 @@ from nhan.catalog.events import log_events
 from nhan.catalog.labelstudio import (
     Link,
     all_links,
-    count_links,
     find_links,
     find_samples,
-    forget_tasks,
-    links_with_reason,
     record_pulled,
     record_tasks,
 )
 from nhan.catalog.samples import Sample, load_samples, lock_writers, write_samples
-from nhan.errors import BadLabel
-from nhan.review.labelstudio import standing
+from nhan.errors import BadLabel, UpstreamFailed
+from nhan.review.labelstudio import shared, standing
 from nhan.review.labelstudio.client import Json, LabelStudio
 from nhan.review.labelstudio.config import Fields
 from nhan.review.labelstudio.connection import (
     Connection,
-    Mark,
     load_mark,
+    moment_text,
     read_moment,
     save_mark,
 )
 from nhan.review.labelstudio.links import hash_in
+from nhan.review.labelstudio.report import PullReport
+from nhan.review.labelstudio.unseen import Unseen
 from nhan.samples.doors.label_studio.opinions import read_opinions
 from nhan.samples.doors.label_studio.verdict import Fault, Verdict, judge
 from nhan.samples.record import Skip, Vote
@@ -56,63 +53,15 @@ from nhan.tasks import get_task
 from nhan.tasks.base import Task
 from nhan.workspace import Workspace
 
+# Of the report's list for people.
+_MAX_CHANGES = 500
 # Tasks of one request and of one transaction.
 PAGE = 100
+# Of tasks and of their annotations alike: Label Studio applies one list to both.
+_OF_ANNOTATION = ("result", "completed_by", "was_cancelled", "ground_truth", "created_at")
+_FIELDS = ",".join(("id", "data", "annotations", "updated_at", *_OF_ANNOTATION))
 
 Progress = Callable[[int, int | None], None]
-
-
-@dataclass
-class PullReport:
-    """What a pull did, or would do.
-
-    `read == unchanged + outcomes + skipped`: every task that was read is in exactly one of them.
-
-    Attributes:
-        project: the connection's key.
-        read: tasks that were read.
-        unchanged: of them without news for us.
-        outcomes: of them by what happened to the sample; see `standing.Effect`.
-        skipped: of them not taken, each with its reason.
-        begun, dropped: drafts that began, and that ended without an annotation.
-        deleted: tasks that are gone; `unlabelled` of them had no label.
-        changes: what changed, `NAME: before → after`, for people; at most a few hundred.
-        swept: whether every task was looked at.
-    """
-
-    project: str
-    dry_run: bool
-    read: int = 0
-    unchanged: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    skipped: list[Skip] = field(default_factory=list)
-    begun: int = 0
-    dropped: int = 0
-    deleted: int = 0
-    unlabelled: int = 0
-    changes: list[str] = field(default_factory=list)
-    swept: bool = False
-
-    @property
-    def labels(self) -> int:
-        """Samples whose standing label is new or another one."""
-        return self.outcomes["labelled"] + self.outcomes["relabelled"]
-
-    @property
-    def changed(self) -> bool:
-        """Whether it did anything."""
-        return bool(self.outcomes.total() or self.begun or self.dropped or self.deleted)
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            **{name: value for name, value in vars(self).items() if name != "skipped"},
-            "labels": self.labels,
-            "outcomes": dict(self.outcomes),
-            "skipped": len(self.skipped),
-            "skipped_by_reason": dict(Counter(one.code for one in self.skipped)),
-            "skipped_items": [one.to_json() for one in self.skipped],
-        }
 
 
 def pull(
@@ -173,21 +122,19 @@ class _Pull:
         store, connection = self._workspace.store, self._connection
         mark = load_mark(store, connection)
         began = datetime.now(UTC)
-        latest = mark.changed
-        for page in self._pages("" if full else mark.since):
+        # What changes while we read may lie before the page we are at: it is for the next pull.
+        newest = read_moment(self._client.newest_change(connection.project))
+        for page in self._pages("" if full or mark.since is None else moment_text(mark.since)):
             self._enter(page)
-            moments = filter(None, (read_moment(one.get("updated_at")) for one in page))
-            latest = max([*moments, latest] if latest else moments, default=None)
             if progress is not None:
                 progress(self.report.read, None)
-        self._drafts()
-        self.report.swept = full or mark.swept is None
-        if self._sweep(every=self.report.swept):
-            self.report.swept = True
+        unseen = Unseen(self._workspace, self._client, connection, self._begin, self.report)
+        unseen.note_drafts()
+        first = full or mark.swept is None
+        self.report.swept = unseen.forget_deleted(self._project, every=first) or first
         if self._dry_run:
             return
-        swept = began if self.report.swept else mark.swept
-        moved = Mark(project=connection.key, changed=latest, swept=swept)
+        moved = mark.move(newest, began, swept=self.report.swept)
         if moved != mark:
             save_mark(store, connection.task, moved)
         if self.report.changed:
@@ -198,6 +145,17 @@ class _Pull:
                 }
                 log_events(transaction, [{"kind": "labelstudio.pull", "data": counts}])
 
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        """A transaction, alone among the writers of samples; of a dry run, one that only reads."""
+        if self._dry_run:
+            with self._workspace.catalog.read() as connection:
+                yield connection
+            return
+        with self._workspace.catalog.write() as connection:
+            lock_writers(connection)
+            yield connection
+
     def _pages(self, since: str) -> Iterator[list[Json]]:
         after = 0
         while True:
@@ -206,7 +164,7 @@ class _Pull:
                 after=after,
                 since=since,
                 size=PAGE,
-                fields="id,data,annotations,updated_at",
+                fields=_FIELDS,
             )
             if not page:
                 return
@@ -217,7 +175,7 @@ class _Pull:
         """One transaction: all of the page or nothing."""
         key = self._connection.key
         self.report.read += len(page)
-        with self._transaction() as connection:
+        with self._begin() as connection:
             links = find_links(connection, key, [int(one["id"]) for one in page])
             tasks = [self._look(one, links.get(int(one["id"]))) for one in page]
             tasks = self._adopt(connection, tasks)
@@ -226,14 +184,20 @@ class _Pull:
             hashes = [one.sha256 for one in news]
             samples = load_samples(connection, self._connection.task, hashes)
             wanted = find_samples(connection, self._connection.task, hashes)
+            double = [one for one in news if wanted[one.sha256][1] > 1]
             events = []
             for one in news:
-                event = self._settle(one, samples[one.sha256], wanted[one.sha256][1])
-                if event is not None:
-                    events.append(event)
+                sample = samples[one.sha256]
+                if one in double:
+                    shared.hear(sample, self._words(one))
+                else:
+                    events += self._settle(one, sample)
             if self._dry_run:
+                self.report.outcomes["voted"] += len(double)
                 return
             write_samples(connection, self._connection.task, list(samples.values()))
+            for one in double:
+                events += self._weigh(connection, one, samples[one.sha256])
             log_events(connection, events)
             record_pulled(connection, key, {one.number: one.said for one in news})
 
@@ -249,6 +213,11 @@ class _Pull:
 
     def _named(self, annotation: Json) -> Json:
         """An annotation with its annotator's address in place of their number."""
+        if "result" not in annotation or "updated_at" not in annotation:
+            raise UpstreamFailed(
+                f"annotation {annotation.get('id')} came without what it says",
+                hint="this version of Label Studio is not known to work; 1.23 is",
+            )
         who = annotation.get("completed_by")
         if isinstance(who, int):
             who = self._people.get(who, who)
@@ -293,37 +262,50 @@ class _Pull:
             record_tasks(connection, self._connection.key, {number: (one.number, "")})
         one.known = Link(number, one.sha256, "", State.QUEUED, one.number, "", "")
 
-    def _settle(self, one: _Task, sample: Sample, needed: int) -> Json | None:
+    def _settle(self, one: _Task, sample: Sample) -> list[Json]:
         """Apply one task to its sample; the event to log, if anything happened."""
         verdict = judge(read_opinions(one.opinions), self._fields.where)
         if isinstance(verdict, Fault):
             self._skip(one, sample, verdict.code, verdict.message, verdict.hint)
-            return None
+            return []
         try:
             labels = self._normalised(verdict)
         except BadLabel as error:
             self._skip(one, sample, error.code, error.message, error.hint)
-            return None
-        effect = standing.apply(sample, verdict, labels, needed=needed)
+            return []
+        who = labels.label.given_by if labels.label else ""
+        return self._happened(one, sample, standing.apply(sample, verdict, labels), who)
+
+    def _words(self, one: _Task) -> list[shared.Word]:
+        return shared.words(read_opinions(one.opinions), self._fields.where, self._task)
+
+    def _weigh(self, connection: sa.Connection, one: _Task, sample: Sample) -> list[Json]:
+        """Let several people's words settle a sample; the event to log."""
+        said = self._words(one)
+        tolerance = self._workspace.settings.review.tolerance
+        effect = shared.weigh(connection, self._task, sample, said, tolerance)
+        return self._happened(one, sample, effect, ", ".join(word.who for word in said))
+
+    def _happened(
+        self, one: _Task, sample: Sample, effect: standing.Effect, who: str
+    ) -> list[Json]:
+        """Count an effect; the event to log, if there was any."""
         if effect.outcome == "unchanged":
             self.report.unchanged += 1
-            return None
+            return []
         self.report.outcomes[effect.outcome] += 1
-        if len(self.report.changes) < 500:
+        if len(self.report.changes) < _MAX_CHANGES:
             self.report.changes.append(
                 f"{sample.name}: {effect.outcome} {effect.before} → {effect.after}"
             )
-        return {
-            "kind": f"labelstudio.{effect.outcome}",
-            "sample_id": sample.id,
-            "given_by": labels.label.given_by if labels.label else "",
-            "data": {
-                "before": effect.before,
-                "after": effect.after,
-                "task": one.number,
-                "project": self._connection.key,
-            },
+        data = {
+            "before": effect.before,
+            "after": effect.after,
+            "task": one.number,
+            "project": self._connection.key,
         }
+        kind = f"labelstudio.{effect.outcome}"
+        return [{"kind": kind, "sample_id": sample.id, "given_by": who, "data": data}]
 
     def _normalised(self, verdict: Verdict) -> Normalised:
         """The verdict's labels as the task writes them.
@@ -349,96 +331,6 @@ class _Pull:
         name = f"task {one.number} ({sample.name})"
         self.report.skipped.append(Skip(name, code, message, hint))
 
-    def _drafts(self) -> None:
-        """Mark samples that somebody has begun, and let go of those whose draft is gone."""
-        key = self._connection.key
-        drafted: set[int] = set()
-        after = 0
-        while page := self._client.tasks_with_drafts(
-            self._connection.project, after=after, size=PAGE
-        ):
-            after = int(page[-1]["id"])
-            drafted |= {int(one["id"]) for one in page}
-        with self._workspace.catalog.read() as connection:
-            links = find_links(connection, key, drafted)
-            ended = [
-                link
-                for link in links_with_reason(connection, key, State.DRAFT, standing.PLACE)
-                if link.task_id not in drafted
-            ]
-        begun = [link for link in links.values() if link.state in (State.NEW, State.QUEUED)]
-        authors = {link.sha256: self._author(link.task_id) for link in begun}
-        for part in _parts([*begun, *ended]):
-            with self._transaction() as connection:
-                hashes = [link.sha256 for link in part]
-                samples = load_samples(connection, self._connection.task, hashes)
-                for sha256, sample in samples.items():
-                    if sha256 in authors:
-                        self.report.begun += standing.begin_draft(sample, authors[sha256])
-                    else:
-                        self.report.dropped += standing.end_draft(sample)
-                if not self._dry_run:
-                    write_samples(connection, self._connection.task, list(samples.values()))
-
-    def _author(self, task: int) -> str:
-        drafts = self._client.drafts(task)
-        return str(drafts[-1].get("user") or "") if drafts else ""
-
-    def _sweep(self, *, every: bool) -> bool:
-        """Find tasks that are gone; whether all numbers were compared."""
-        key = self._connection.key
-        with self._workspace.catalog.read() as connection:
-            known = count_links(connection, key)
-        if not known or (not every and int(self._project.get("task_number") or 0) >= known):
-            return False
-        there: set[int] = set()
-        after = 0
-        while page := self._client.tasks(
-            self._connection.project, after=after, size=PAGE * 10, fields="id"
-        ):
-            after = int(page[-1]["id"])
-            there |= {int(one["id"]) for one in page}
-        with self._workspace.catalog.read() as connection:
-            gone = [link for link in all_links(connection, key) if link.task_id not in there]
-        for part in _parts(gone):
-            self._forget(part)
-        return True
-
-    def _forget(self, gone: list[Link]) -> None:
-        with self._transaction() as connection:
-            samples = load_samples(
-                connection, self._connection.task, [link.sha256 for link in gone]
-            )
-            events = []
-            for link in gone:
-                sample = samples[link.sha256]
-                lost = standing.lose_task(sample)
-                self.report.deleted += 1
-                self.report.unlabelled += lost
-                events.append(
-                    {
-                        "kind": "labelstudio.task_deleted",
-                        "sample_id": sample.id,
-                        "data": {"task": link.task_id, "project": self._connection.key},
-                    }
-                )
-            if self._dry_run:
-                return
-            write_samples(connection, self._connection.task, list(samples.values()))
-            log_events(connection, events)
-            forget_tasks(connection, self._connection.key, [link.task_id for link in gone])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        """One that writes, alone among the writers of samples; of a dry run, one that reads."""
-        if self._dry_run:
-            with self._workspace.catalog.read() as connection:
-                yield connection
-            return
-        with self._workspace.catalog.write() as connection:
-            lock_writers(connection)
-            yield connection
-
 
 def _digest(annotations: Iterable[Json]) -> str:
     """What tells one state of a task's annotations from another; empty where there are none."""
@@ -456,7 +348,3 @@ def _digest(annotations: Iterable[Json]) -> str:
     if not said:
         return ""
     return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
-
-
-def _parts(links: list[Link]) -> Iterator[list[Link]]:
-    return (links[start : start + PAGE] for start in range(0, len(links), PAGE))

@@ -7,9 +7,8 @@ task is made; of two pushes at once each sends its own share.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nhan.catalog import State
@@ -31,6 +30,7 @@ from nhan.review.labelstudio.client import Json, LabelStudio
 from nhan.review.labelstudio.config import Fields
 from nhan.review.labelstudio.connection import Connection
 from nhan.review.labelstudio.links import Links, hash_in
+from nhan.review.labelstudio.report import PushReport
 from nhan.review.labelstudio.suggest import Suggester
 from nhan.samples.record import Skip
 from nhan.workspace import Workspace
@@ -42,56 +42,6 @@ WAITING = (State.NEW, State.QUEUED)
 _OPEN = (*WAITING, State.DRAFT)
 
 Progress = Callable[[int, int | None], None]
-
-
-@dataclass
-class PushReport:
-    """What a push did, or would do.
-
-    Attributes:
-        project: the connection's key.
-        pushed: tasks made.
-        suggested: of them with a pre-annotation.
-        there: tasks that were in the project already; counted by the survey.
-        adopted: of them that a killed push had left unrecorded.
-        refreshed: pre-annotations brought to the champion.
-        relinked: pictures' addresses signed anew.
-        gone: tasks that we know and the project lost; `pull` settles them.
-        waiting: samples that wait and were not sent, for --limit.
-        skipped: samples not sent or sent without what they should carry, each with its reason.
-    """
-
-    project: str
-    dry_run: bool
-    model: str = ""
-    pushed: int = 0
-    suggested: int = 0
-    there: int = 0
-    adopted: int = 0
-    refreshed: int = 0
-    relinked: int = 0
-    gone: int = 0
-    waiting: int = 0
-    skipped: list[Skip] = field(default_factory=list)
-
-    @property
-    def reasons(self) -> Counter[str]:
-        """How many were skipped for which reason."""
-        return Counter(one.code for one in self.skipped)
-
-    @property
-    def changed(self) -> bool:
-        """Whether it did anything."""
-        return bool(self.pushed or self.adopted or self.refreshed or self.relinked)
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            **{name: value for name, value in vars(self).items() if name != "skipped"},
-            "skipped": len(self.skipped),
-            "skipped_by_reason": dict(self.reasons),
-            "skipped_items": [one.to_json() for one in self.skipped],
-        }
 
 
 @dataclass

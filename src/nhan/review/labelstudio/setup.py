@@ -6,9 +6,12 @@ connection to our models are brought to the present address and secret. Nothing 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import httpx
 
 from nhan.catalog.labelstudio import known_values
 from nhan.errors import BadRequest, BadSource, Forbidden, NotFound, UpstreamFailed
@@ -26,7 +29,6 @@ BACKEND_USER = "nhan"
 
 # What may change a label or take a task away.
 _ACTIONS = (
-    "TASKS_CREATED",
     "TASKS_DELETED",
     "ANNOTATION_CREATED",
     "ANNOTATIONS_CREATED",
@@ -117,6 +119,8 @@ def set_up(
     save_connection(workspace.store, connection)  # before the rest: the project is there now
     _add_view(client, connection)
     numbers: dict[str, int | None] = {}
+    if webhook or live:
+        _wake(server)
     if webhook:
         numbers["webhook"] = _connect_webhook(client, connection, signer, server, report)
     if live:
@@ -233,6 +237,12 @@ def _add_view(client: LabelStudio, connection: Connection) -> None:
             "columnsDisplayType": {"tasks:data.priority": "Number"},
         },
     )
+
+
+def _wake(server: str) -> None:
+    """Let our server import what these routes need: Label Studio waits a second for an answer."""
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(f"{server}/label-studio/health", timeout=10.0)
 
 
 def _connect_webhook(

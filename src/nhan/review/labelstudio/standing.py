@@ -1,14 +1,14 @@
 """What an annotator's word does to a sample: one rule, without database and network.
 
 Whom to believe of several annotators is `nhan.samples.doors.label_studio.verdict`'s rule. This one
-says what its verdict means for a sample that may have a history here:
+says what its verdict means for a sample that one person is to label (`shared` is about the
+others) and that may have a history here:
 
 1. A label that somebody else gave (an import, a review in the console) stays; the annotation is
    kept as a vote, and a contradiction is reported. Ground truth that is newer wins over all.
 2. Over a label that came from Label Studio, or none, the verdict stands: another label, a skip, a
    rejection. What a reviewer accepted or rejected here is not undone by it.
-3. A sample that several people are to label waits until so many have, and stands if they agree.
-4. Annotations that are deleted take the label with them; the sample waits again. The label remains
+3. Annotations that are deleted take the label with them; the sample waits again. The label remains
    among those given.
 """
 
@@ -57,14 +57,13 @@ class Effect:
     after: str = ""
 
 
-def apply(sample: Sample, verdict: Verdict, labels: Normalised, *, needed: int = 1) -> Effect:
+def apply(sample: Sample, verdict: Verdict, labels: Normalised) -> Effect:
     """Give a sample what Label Studio says of it.
 
     Args:
         sample: changed in place.
         verdict: of all annotations of its task.
         labels: the verdict's labels, normalised.
-        needed: people who must label it before one answer stands.
     """
     said = [one for one in (*labels.others, labels.label) if one is not None]
     news = sum(_hear(sample, one) for one in said) > 0
@@ -74,8 +73,6 @@ def apply(sample: Sample, verdict: Verdict, labels: Normalised, *, needed: int =
     if sample.state == State.REJECTED and not _is_ours(sample):
         return Effect("voted" if news else "unchanged")
     if labels.label is not None and verdict.state == State.LABELLED:
-        if needed > 1 and not verdict.ground_truth:
-            return _together(sample, said, labels.label, needed, news=news)
         return _stand(sample, labels.label, news=news)
     if verdict.state in (State.REJECTED, State.SKIPPED):
         outcome: Outcome = "rejected" if verdict.state == State.REJECTED else "skipped"
@@ -122,28 +119,6 @@ def _beside(sample: Sample, verdict: Verdict, label: GivenLabel | None, *, news:
     if verdict.ground_truth and label.given_at > standing.given_at:
         return _stand(sample, label, news=True)
     return Effect("conflict" if news else "unchanged", standing.value, label.value)
-
-
-def _together(
-    sample: Sample, said: list[GivenLabel], best: GivenLabel, needed: int, *, news: bool
-) -> Effect:
-    """Several people are to label it, each without seeing the others'."""
-    latest: dict[str, GivenLabel] = {}
-    for one in sorted(said, key=lambda label: label.given_at):
-        latest[one.given_by] = one
-    values = {one.value for one in latest.values()}
-    if len(latest) >= needed and len(values) == 1:
-        return _stand(sample, best, news=news)
-    differ = len(latest) >= needed
-    reason = f"{len(latest)} people disagree{PLACE}" if differ else ""
-    before = sample.label.value if sample.label else ""
-    if (sample.state, sample.reason, sample.label) != (State.QUEUED, reason, None):
-        sample.state, sample.reason, sample.label = State.QUEUED, reason, None
-        sample.changed = True
-    if not news:
-        return Effect("unchanged")
-    shown = " ≠ ".join(sorted(values))
-    return Effect("disagreement", before, shown) if differ else Effect("voted", before, shown)
 
 
 def _stand(sample: Sample, label: GivenLabel, *, news: bool) -> Effect:

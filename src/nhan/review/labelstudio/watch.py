@@ -19,8 +19,9 @@ from nhan.errors import NhanError, UserError
 from nhan.review.labelstudio.client import LabelStudio
 from nhan.review.labelstudio.connection import Connection
 from nhan.review.labelstudio.links import Links
-from nhan.review.labelstudio.pull import PullReport, pull
-from nhan.review.labelstudio.push import WAITING, PushReport, push
+from nhan.review.labelstudio.pull import pull
+from nhan.review.labelstudio.push import WAITING, push
+from nhan.review.labelstudio.report import PullReport, PushReport
 from nhan.review.labelstudio.suggest import Suggester, find_package, open_suggester
 from nhan.workspace import Workspace
 
