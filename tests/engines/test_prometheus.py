@@ -24,6 +24,14 @@ from nhan.workspace import Workspace
 pytestmark = pytest.mark.engine
 
 _WAIT_S = 60
+# What a round leaves behind for the server to show, in the form that it writes.
+WATCHED = {
+    "drift": {"features": {"width": {"psi": 0.08, "luck": 0.05, "drifted": False}}},
+    "quality": {
+        "versions": [{"version": "3", "samples": 40, "value": 0.03, "low": 0.01, "high": 0.06}]
+    },
+    "budget": {"gain": {"value": 0.004}},
+}
 
 
 def program(name: str) -> str:
@@ -39,7 +47,9 @@ def prometheus(
 ) -> Iterator[str]:
     """Prometheus on a server that has answered pictures; yields Prometheus's address."""
     folder = tmp_path_factory.mktemp("prometheus")
-    Workspace.init(folder / "shop").close()
+    with Workspace.init(folder / "shop") as workspace:
+        for name, document in WATCHED.items():
+            workspace.store.put(f"watching/vi-line/{name}.json", json.dumps(document).encode())
     with serving_at(folder, workspace=folder / "shop", wait="/readyz") as server:
         target = server.admin.removeprefix("http://")
         config = scrape_config([target])

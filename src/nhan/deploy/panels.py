@@ -289,6 +289,38 @@ DRIFT = Dashboard(
     "7d",
     (
         Panel(
+            "Stability index · Chỉ số ổn định (PSI)",
+            "Recent uploads against what the model learned from; above 0.25 something changed.",
+            "short",
+            (('max by (model, feature) (nhan_drift_psi{model=~"$model"})',
+              "{{model}} {{feature}}"),),
+            width=12,
+        ),
+        Panel(
+            "Live error rate · Tỉ lệ lỗi thực tế",
+            "Estimated from random uploads that people reviewed, with 95 % bounds.",
+            "percentunit",
+            (('max by (model, version, bound) (nhan_live_error_rate{model=~"$model"})',
+              "{{model}}@{{version}} {{bound}}"),),
+            width=12,
+        ),
+        Panel(
+            "Drifted · Đã thay đổi",
+            "Features in which recent uploads differ.",
+            "short",
+            (('sum by (model) (nhan_drifted{model=~"$model"})', "{{model}}"),),
+            kind="stat",
+            width=6,
+        ),
+        Panel(
+            "100 labels bring · 100 nhãn mang lại",
+            "Expected fall of the error rate by a hundred more labels.",
+            "percentunit",
+            (('max by (model) (nhan_label_gain{model=~"$model"})', "{{model}}"),),
+            kind="stat",
+            width=6,
+        ),
+        Panel(
             "Width · Chiều rộng",
             "Mean width of pictures.",
             "short",
@@ -308,6 +340,6 @@ DRIFT = Dashboard(
             most=1,
         ),
     ),
-)
+)  # fmt: skip
 
 DASHBOARDS = (SERVICE, QUALITY, LOOP, DRIFT)

@@ -136,6 +136,15 @@ def _quality() -> dict[str, Any]:
                 " twice as many as usual.",
                 "Look at the drift page: pictures may have changed; label the ones it asks for.",
             ),
+            _alert(
+                "NhanDrift",
+                "sum by (model) (nhan_drifted) >= 2",
+                "1h",
+                "warning",
+                "Pictures sent to {{ $labels.model }} differ in {{ $value }} ways from those it "
+                "learned from.",
+                "Look at the example pictures in the console; review some, then run a round.",
+            ),
         ],
     }
 
