@@ -43,6 +43,7 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark(("synth.py", "--lines", "40")),
     Benchmark(("importing.py", "--pictures", "1000")),
+    Benchmark(("review_queue.py", "--samples", "5000", "--answered", "300", "--turns", "20")),
     Benchmark(("training.py", "--lines", "160", "--rounds", "1")),
     Benchmark(("serving.py", "--rounds", "1", "--seconds", "2"), program="wrk"),
     Benchmark(("reading.py", "--made", "20", "--rounds", "1"), package="tesserocr"),

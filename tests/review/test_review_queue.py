@@ -8,9 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from nhan.catalog import State
+from nhan.catalog.reviews import update_sample
 from nhan.catalog.schema import corrections, predictions, reviews
 from nhan.errors import BadRequest, NotFound
 from nhan.review.drafts import save_draft
+from nhan.review.progress import progress
 from nhan.review.queue import next_items, one_more
 
 
@@ -61,6 +63,16 @@ def test_one_more_is_never_one_that_is_held(workspace, add_samples) -> None:
     assert more.sample == 3
 
 
+def test_what_may_not_train_is_asked_about_only_if_it_was_chosen(workspace, add_samples) -> None:
+    new, queued = add_samples([0.9], state=State.NEW) + add_samples([0.5])
+    free = add_samples([0.1], state=State.NEW)
+    with workspace.catalog.write() as connection:
+        for sample in (new, queued):
+            update_sample(connection, sample, may_train=False)
+    assert progress(workspace, "text").waiting == 2
+    assert numbers(next_items(workspace, "text", "an")) == [queued, *free]
+
+
 def test_a_hold_that_ran_out_is_given_to_others(workspace, add_samples) -> None:
     add_samples([0.9])
     next_items(workspace, "text", "an")
@@ -78,8 +90,6 @@ def test_an_answered_sample_is_handed_out_no_more(workspace, add_samples, say) -
 
 
 def test_what_was_put_back_after_an_answer_is_handed_out_again(workspace, add_samples, say) -> None:
-    from nhan.catalog.reviews import update_sample
-
     add_samples([0.9])
     say("an", 1, "accept", "một")
     with workspace.catalog.write() as connection:  # as a later correction does

@@ -9,7 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from nhan.catalog.database import Catalog
-from nhan.catalog.reviews import read_corrections, read_predictions, read_suggestions
+from nhan.catalog.reviews import (
+    read_corrections,
+    read_predictions,
+    read_suggestions,
+    worth_asking,
+)
 from nhan.catalog.schema import State, labels, samples, suggestions
 
 # One query's share: SQLite takes 32,766 bound values, PostgreSQL 65,535.
@@ -80,7 +85,12 @@ def read_unasked(
     )
     query = (
         sa.select(samples.c.id, samples.c.path, samples.c.name, samples.c.state)
-        .where(samples.c.task == task, samples.c.state.in_(list(states)), ~seen.exists())
+        .where(
+            samples.c.task == task,
+            samples.c.state.in_(list(states)),
+            worth_asking(),
+            ~seen.exists(),
+        )
         .order_by(
             sa.case((samples.c.state == State.LABELLED, 1), else_=0),
             samples.c.priority.desc(),
@@ -98,7 +108,7 @@ def read_waiting(catalog: Catalog, task: str, states: Sequence[State]) -> Iterat
     query = (
         sa.select(samples, labels.c.value)
         .outerjoin(labels, labels.c.id == samples.c.label_id)
-        .where(samples.c.task == task, samples.c.state.in_(list(states)))
+        .where(samples.c.task == task, samples.c.state.in_(list(states)), worth_asking())
         .order_by(samples.c.id)
         .limit(_AT_ONCE)
     )

@@ -76,6 +76,8 @@ def waiting(
             )
             if state in _TIERS[0]:
                 query = query.where(samples.c.priority >= SUSPECT)
+            if state == State.NEW:
+                query = query.where(worth_asking())
             tier += connection.execute(query).mappings()
         tier.sort(key=lambda row: (-row["priority"], row["id"]))
         found += tier[: limit - len(found)]
@@ -102,6 +104,11 @@ def _free_for(reviewer: str, now: datetime) -> sa.ColumnElement[bool]:
         .correlate(samples)
     )
     return sa.and_(by_others < samples.c.opinions, ~by_them.exists())
+
+
+def worth_asking() -> sa.ColumnElement[bool]:
+    """Not what may not train, unless a policy or a correction put it into the queue."""
+    return sa.or_(samples.c.state != State.NEW, samples.c.may_train.is_(sa.true()))
 
 
 def _under_suspicion() -> sa.ColumnElement[bool]:
@@ -278,6 +285,16 @@ def write_suggestions(connection: sa.Connection, rows: Sequence[Mapping[str, Any
         numbers = [row["sample_id"] for row in rows]
         connection.execute(suggestions.delete().where(suggestions.c.sample_id.in_(numbers)))
         connection.execute(suggestions.insert(), [dict(row) for row in rows])
+
+
+def count_unasked(connection: sa.Connection, task: str) -> int:
+    """How many samples wait in vain: they may not train, and nothing put them into the queue."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(samples)
+        .where(samples.c.task == task, samples.c.state == State.NEW, ~worth_asking())
+    )
+    return int(connection.scalar(query) or 0)
 
 
 def count_suspects(connection: sa.Connection, task: str) -> int:

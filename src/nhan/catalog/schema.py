@@ -105,8 +105,9 @@ samples = sa.Table(
     sa.UniqueConstraint("task", "sha256"),
     sa.Index("ix_samples_task_state", "task", "state"),
     sa.Index("ix_samples_name", "name"),
-    # The queue's order, so that its head is found without looking at the rest.
-    sa.Index("ix_samples_queue", "task", "state", sa.text("priority DESC"), "id"),
+    # The queue's order, so that its head is found without looking at the rest; and what it leaves
+    # out, so that it is left out without a look at the row.
+    sa.Index("ix_samples_queue", "task", "state", sa.text("priority DESC"), "id", "may_train"),
     sa.Index("ix_samples_opinions", "task", "opinions", "state"),
 )
 

@@ -79,7 +79,9 @@ def progress(workspace: Workspace, task: str, reviewer: str = "") -> Progress:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     with workspace.catalog.read() as connection:
         counts = decisions.count_states(connection, task)
-        suspects = reviews.count_suspects(connection, task)
+        waiting = sum(counts.get(state, 0) for state in reviews.WAITING)
+        waiting += reviews.count_suspects(connection, task)
+        waiting -= reviews.count_unasked(connection, task)
         times = decisions.decision_times(connection, task, min(midnight, now - _HOUR))
         by_reviewer = decisions.count_by_reviewer(connection, task)
         disputes = len(reviews.disputed(connection, task))
@@ -99,7 +101,7 @@ def progress(workspace: Workspace, task: str, reviewer: str = "") -> Progress:
     me = next((person for person in people if person.reviewer == reviewer.strip()), None)
     return Progress(
         task=task,
-        waiting=sum(counts.get(state, 0) for state in reviews.WAITING) + suspects - disputes,
+        waiting=waiting - disputes,
         done_today=sum(at >= midnight for _, at in times),
         done_by_me=me.today if me else 0,
         per_hour=me.per_hour if me else 0.0,

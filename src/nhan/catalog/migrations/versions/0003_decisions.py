@@ -14,7 +14,9 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     op.drop_index("ix_samples_queue", "samples")
     op.create_index(
-        "ix_samples_queue", "samples", ["task", "state", sa.text("priority DESC"), "id"]
+        "ix_samples_queue",
+        "samples",
+        ["task", "state", sa.text("priority DESC"), "id", "may_train"],
     )
     op.create_index("ix_samples_opinions", "samples", ["task", "opinions", "state"])
     op.create_table(
