@@ -8,7 +8,7 @@ PORT   ?= 8000
 ADMIN_PORT ?= 8001
 WORKSPACE ?= workspace
 
-.PHONY: start test test-engines check format bench demo fuzz constraints clean help
+.PHONY: start test test-engines check format bench demo screenshots fuzz constraints clean help
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -58,6 +58,9 @@ bench: $(VENV)/.dev     ## Benchmarks, small sizes; prints tables
 
 demo: $(VENV)/.dev      ## The whole loop, unattended, in minutes
 	$(BIN)/python examples/demo.py
+
+screenshots: $(VENV)/.engines   ## Take the pictures of the console that the documentation shows
+	$(BIN)/python examples/screenshots.py
 
 fuzz: $(VENV)/.dev      ## 100,000 hostile requests and pictures against the server
 	$(BIN)/python -m pytest tests/serving -m slow -k fuzz

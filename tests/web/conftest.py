@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from serving.conftest import error_of, serving, toy_files, toy_package, toy_picture
+from serving.conftest import (
+    error_of,
+    serving,
+    toy_files,
+    toy_package,
+    toy_picture,
+    toy_spec,
+)
 
-__all__ = ["error_of", "serving", "toy_files", "toy_package", "toy_picture"]
+__all__ = ["error_of", "serving", "toy_files", "toy_package", "toy_picture", "toy_spec"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import Any
 
@@ -102,9 +101,10 @@ def test_fifty_reviews_by_keyboard_alone(visit, shop):
     page.evaluate(CLOCK)
     devices = made.context.new_cdp_session(page)
     wanted: dict[int, str] = {}
-    for number, word in zip(range(REVIEWS), itertools.cycle(WORDS), strict=False):
+    for number in range(REVIEWS):
         sample = shown(page)
         if number % 5 == 0:
+            word = WORDS[number // 5 % len(WORDS)]
             page.keyboard.press("Tab")
             expect(page.locator("#value")).to_be_focused()
             page.keyboard.press("Control+a")

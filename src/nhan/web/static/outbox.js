@@ -25,8 +25,9 @@ export class Outbox {
     addEventListener("online", () => this.flush());
   }
 
+  /** What waits, oldest first: each under its key. */
   entries() {
-    return Object.keys(localStorage).filter((key) => key.startsWith(PREFIX)).sort().map((key) => ({ key, ...JSON.parse(localStorage.getItem(key)) }));
+    return Object.keys(localStorage).filter((key) => key.startsWith(PREFIX)).sort().map((key) => ({ key, entry: JSON.parse(localStorage.getItem(key)) }));
   }
 
   /** Keep an entry and send it as soon as that can be done. */
@@ -39,9 +40,9 @@ export class Outbox {
 
   /** Take an entry back that has not been sent; false where it is gone, or on its way. */
   take(id) {
-    const entry = this.entries().find((one) => one.id === id);
-    if (!entry || this.sending === id) return false;
-    localStorage.removeItem(entry.key);
+    const kept = this.entries().find((one) => one.entry.id === id);
+    if (!kept || this.sending === id) return false;
+    localStorage.removeItem(kept.key);
     this.report(true);
     return true;
   }
@@ -49,12 +50,13 @@ export class Outbox {
   async flush() {
     clearTimeout(this.timer);
     if (this.sending) return;
-    let [entry] = this.entries();
-    while (entry) {
+    let [kept] = this.entries();
+    while (kept) {
+      const { key, entry } = kept;
       this.sending = entry.id;
       try {
         await this.deliver(entry);
-        localStorage.removeItem(entry.key);
+        localStorage.removeItem(key);
         this.pause = SHORTEST_MS;
         this.report(true);
       } catch (problem) {
@@ -65,12 +67,12 @@ export class Outbox {
           this.pause = Math.min(this.pause * 2, LONGEST_MS);
           return;
         }
-        localStorage.removeItem(entry.key);
+        localStorage.removeItem(key);
         this.refused(entry, problem);
       } finally {
         this.sending = null;
       }
-      [entry] = this.entries();
+      [kept] = this.entries();
     }
     this.report(true);
   }

@@ -71,7 +71,7 @@ function load() {
 }
 
 function append(items) {
-  const gone = new Set(outbox.entries().map((entry) => entry.sample));
+  const gone = new Set(outbox.entries().map(({ entry }) => entry.sample));
   for (const one of items) {
     const known = one.sample === item?.sample || gone.has(one.sample) || ahead.some((other) => other.sample === one.sample);
     if (known || one.task !== (item?.task ?? (task() || one.task))) continue;

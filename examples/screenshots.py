@@ -1,0 +1,224 @@
+"""Take the pictures of the console that README and docs/console.md show: `make screenshots`.
+
+A workspace is made from synthetic lines, trained on for a minute, served, used and reviewed, so
+that every page shows what it shows in use. Needs Chromium and Playwright (`make test-engines`
+installs both) and some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+IMAGES = Path(__file__).parents[1] / "docs/images"
+MAX_BYTES = 200_000
+# A short training that shows curves, a gate and a round; nobody should train like that.
+SHORT = ("length.epochs=2", "data.rehearse=0", "data.unfit=leave_out")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+
+
+def nhan(*arguments: str | Path, root: Path | None = None, may_fail: bool = False) -> None:
+    """Run a command of ours."""
+    command = [sys.executable, "-m", "nhan", *map(str, arguments)]
+    environment = {**os.environ, "NHAN_LOOP__TRAIN": json.dumps(SHORT)}
+    if root is not None:
+        environment["NHAN_WORKSPACE"] = str(root)
+    print("nhan", *arguments)
+    subprocess.run(command, check=not may_fail, env=environment)
+
+
+@contextmanager
+def served(root: Path) -> Iterator[str]:
+    """A server on the workspace; half of all uploads are chosen by chance, to be reviewed."""
+    environment = {
+        **os.environ,
+        "NHAN_WORKSPACE": str(root),
+        "NHAN_UPLOADS__RANDOM_SHARE": "0.6",
+        "NHAN_SERVE__PORT": "0",
+        "NHAN_SERVE__ADMIN_PORT": "0",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nhan", "serve", "--workers", "1"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    address = ""
+    for line in process.stderr:
+        found = re.search(r"answers at (http://\S+)", line)
+        address = found.group(1) if found else address
+        if "answers now" in line:
+            break
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def make(root: Path, folder: Path) -> None:
+    """A workspace in use."""
+    for name, lines, seed in (("lines", 300, 5), ("hoá đơn", 160, 91), ("uploads", 200, 777)):
+        nhan("synth", folder / name, "--lines", str(lines), "--seed", str(seed))
+    labels = folder / "hoá đơn/labels.json"
+    texts = json.loads(labels.read_text())
+    for number, name in enumerate(sorted(texts)[:3]):  # something for the label doctor
+        texts[name] += (" Ω", " →", "\u00a0")[number]
+    labels.write_text(json.dumps(texts, ensure_ascii=False))
+    nhan("init", root)
+    options = [part for option in SHORT for part in ("--set", option)]
+    for source, because in (("lines", "dòng chữ của cửa hàng"), ("hoá đơn", "thêm hoá đơn")):
+        nhan("import", folder / source, root=root)
+        nhan("freeze", "lines", root=root)
+        nhan("train", "lines", "--model", "vi-line", "--from", "vi-line", *options, root=root)
+        nhan("promote", "vi-line", "--because", because, root=root, may_fail=True)
+    with served(root) as address:
+        use(address, folder / "uploads")
+        nhan("uploads", "intake", root=root)
+        review(address, folder / "uploads")
+        nhan("loop", "run", "--because", "nhãn mới trong tuần", root=root, may_fail=True)
+
+
+def use(address: str, folder: Path) -> None:
+    """Upload every picture, and correct what was read wrongly."""
+    texts = json.loads((folder / "labels.json").read_text())
+    with httpx.Client(base_url=address, timeout=60) as client:
+        for number, (name, text) in enumerate(texts.items()):
+            user = {"X-Nhan-User": ("an", "chi", "minh")[number % 3]}
+            picture = (folder / name).read_bytes()
+            answer = client.post("/predict", content=picture, headers=user).json()
+            if answer["text"] != text and number % 2:
+                given = {"prediction": answer["id"], "label": text}
+                client.post("/corrections", json=given, headers=user)
+
+
+def review(address: str, folder: Path) -> None:
+    """Two people review half of what waits."""
+    texts = json.loads((folder / "labels.json").read_text())
+    with httpx.Client(base_url=address, timeout=60) as client:
+        for number in range(50):
+            who = ("An", "Bình")[number % 2]
+            found = client.get("/review/api/next", params={"reviewer": who, "count": 1}).json()
+            for item in found["items"]:
+                value = texts.get(item["name"], item["suggestion"]["value"])
+                decision = {"id": str(uuid.uuid4()), "sample": item["sample"], "reviewer": who}
+                decision |= {"action": "accept", "value": value}
+                client.post("/review/api/decide", json=decision)
+
+
+def shoot(address: str, target: Path) -> None:
+    """All pictures."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        for language in ("vi", "en"):
+            with opened(browser, address, "/", language) as page:
+                page.locator("#samples").click()
+                page.locator(".reading p.answer").nth(2).wait_for()
+                page.wait_for_timeout(500)
+                keep(page, target / f"read-{language}.png", 720)
+            with opened(browser, address, "/review", language) as page:
+                page.locator("#work").wait_for()
+                page.wait_for_timeout(800)
+                keep(page, target / f"review-{language}.png", 760)
+        with opened(browser, address, "/data", "en") as page:
+            page.locator(".finding summary").first.click(timeout=120_000)
+            page.wait_for_timeout(800)
+            keep(page, target / "data.png", 1100)
+        with opened(browser, address, "/models", "en") as page:
+            page.locator(".curve-button").first.click()
+            page.wait_for_timeout(1200)
+            keep(page, target / "models.png", 1200)
+        with opened(browser, address, "/watch", "en", theme="dark") as page:
+            page.locator("#rounds summary").first.wait_for(timeout=120_000)
+            page.wait_for_timeout(1200)
+            keep(page, target / "watch.png", 2000)
+        shots = []
+        for path, theme in (("/", "light"), ("/review", "dark"), ("/models", "light")):
+            with opened(browser, address, path, "vi", theme=theme, width=390) as page:
+                if path == "/":
+                    page.locator("#samples").click()
+                    page.locator(".reading p.answer").nth(2).wait_for()
+                page.wait_for_timeout(1000)
+                shots.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+        side_by_side(shots, target / "phone.png")
+        browser.close()
+
+
+@contextmanager
+def opened(
+    browser: Browser, address: str, path: str, language: str, *, theme: str = "light",
+    width: int = 1280,
+) -> Iterator[Page]:  # fmt: skip
+    """A page in a fresh browser profile."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, locale=language, color_scheme=theme
+    )
+    context.add_init_script("localStorage.setItem('nhan-reviewer', 'An')")
+    page = context.new_page()
+    page.goto(address + path)
+    yield page
+    context.close()
+
+
+def keep(page: Page, file: Path, height: int) -> None:
+    """The upper part of a page as a small PNG."""
+    whole = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": 1280, "height": min(height, whole)})
+    page.wait_for_timeout(500)
+    write(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), file)
+
+
+def side_by_side(shots: list[Image.Image], file: Path) -> None:
+    """Phones in a row."""
+    gap = 24
+    width = sum(shot.width for shot in shots) + gap * (len(shots) - 1)
+    row = Image.new("RGB", (width, shots[0].height), "white")
+    left = 0
+    for shot in shots:
+        row.paste(shot, (left, 0))
+        left += shot.width + gap
+    write(row, file)
+
+
+def write(picture: Image.Image, file: Path) -> None:
+    """As many colours as fit into the size a README may carry."""
+    for colours in (256, 128, 64, 32):
+        picture.quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
+        if file.stat().st_size <= MAX_BYTES:
+            break
+    print(f"{file.name}: {file.stat().st_size:,} bytes")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", type=Path, help="one in use, instead of a new one")
+    parser.add_argument("--out", type=Path, default=IMAGES)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="nhan-screenshots-") as folder:
+        root = options.workspace or Path(folder) / "shop"
+        if options.workspace is None:
+            make(root, Path(folder))
+        with served(root) as address:
+            shoot(address, options.out)
+
+
+if __name__ == "__main__":
+    main()
