@@ -16,11 +16,13 @@ from PIL import Image, ImageDraw
 from nhan.errors import BadPicture, NhanError, PictureTooLarge, UnsupportedPicture
 from nhan.images import (
     PictureLimits,
+    announced_size,
     content_hash,
     decode,
     encode_png,
     perceptual_hash,
     probe,
+    refuse_early,
     thumbnail,
 )
 
@@ -206,12 +208,45 @@ def test_limits_are_told_before_decoding() -> None:
         decode(bytes(bomb))
 
 
+MAGICS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF89a", b"II*\0"]
+SAVED = [
+    ("PNG", {}),
+    ("JPEG", {}),
+    ("JPEG", {"progressive": True, "comment": b"x" * 5000, "exif": b"Exif\0\0" + bytes(60_000)}),
+    ("WEBP", {"lossless": True}),
+    ("WEBP", {}),
+    ("WEBP", {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0", "quality": 20}),
+    ("BMP", {}),
+    ("TIFF", {}),
+    ("TIFF", {"compression": "tiff_lzw", "big_tiff": False}),
+    ("GIF", {}),
+]
+
+
+@given(st.sampled_from(SAVED), st.integers(1, 400), st.integers(1, 300))
+def test_a_header_announces_the_size_that_is_decoded(saved, width: int, height: int) -> None:
+    kind, options = saved
+    data = encode(Image.new("L" if kind == "GIF" else "RGB", (width, height)), kind, **options)
+    assert announced_size(data) == (width, height)
+    assert decode(data).shape == (height, width, 3)
+    refuse_early(data, PictureLimits(max_pixels=width * height))
+    with pytest.raises(PictureTooLarge):
+        refuse_early(data, PictureLimits(max_pixels=width * height - 1))
+
+
+@given(st.binary(max_size=300), st.sampled_from([*MAGICS, b"RIFF0000WEBPVP8X", b"MM\0*"]))
+def test_what_is_refused_early_would_be_refused_by_the_decoder(data: bytes, magic: bytes) -> None:
+    limits = PictureLimits(max_pixels=1000)
+    try:
+        refuse_early(magic + data, limits)
+    except NhanError:
+        with pytest.raises(NhanError):
+            decode(magic + data, limits)
+
+
 def test_broken_exif_does_not_lose_the_picture() -> None:
     data = encode(scene(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01" * 40)
     assert decode(data).shape == (20, 40, 3)
-
-
-MAGICS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF89a", b"II*\0"]
 
 
 @given(st.binary(max_size=200), st.sampled_from(MAGICS))

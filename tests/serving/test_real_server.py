@@ -201,7 +201,7 @@ def test_it_answers(server, toy_picture):
         (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100_000), {400}),
         (lambda: b"GIF89a" + bytes([255]) * 50_000, {400, 413}),
         (lambda: b"II*\0" + bytes([255]) * 50_000, {400}),
-        (lambda: b"RIFF\xff\xff\xff\xffWEBPVP8 " + bytes([255]) * 1000, {400}),
+        (lambda: b"RIFF\xff\xff\xff\xffWEBPVP8 " + bytes([255]) * 1000, {400, 413}),
     ],
 )
 def test_bombs_and_lies_are_refused_quickly_and_cost_no_memory(server, make, statuses):
@@ -217,6 +217,34 @@ def test_bombs_and_lies_are_refused_quickly_and_cost_no_memory(server, make, sta
     # Generous: other tests may use the same cores. On a quiet machine it is below 0.05 s.
     assert min(times) < 0.4
     assert server.memory_mib() - before < 20
+
+
+def test_a_bomb_is_refused_at_once_while_others_wait(server):
+    """Told from its header in the front process; it never stands in the queue."""
+    slow = bomb("PNG", (4000, 4000), "RGB")
+    stop, waited = threading.Event(), []
+
+    def client():
+        while not stop.is_set():
+            begun = time.perf_counter()
+            server.predict(slow)
+            waited.append(time.perf_counter() - begun)
+
+    clients = [threading.Thread(target=client) for _ in range(8)]
+    for one in clients:
+        one.start()
+    server.until(lambda: len(waited) > 8)
+    times = []
+    for _ in range(10):
+        begun = time.perf_counter()
+        status, _, _ = server.predict(png_header(20000, 20000))
+        times.append(time.perf_counter() - begun)
+        assert status == 413
+    stop.set()
+    for one in clients:
+        one.join()
+    assert min(times) < 0.05
+    assert sorted(times)[5] < sorted(waited)[len(waited) // 2] / 2
 
 
 def test_an_announced_giant_is_refused_before_it_is_sent(server):
