@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nhan.serving.context import Context, context_of
+from nhan.serving.roster import Deployment
 from nhan.web import pages
 from nhan.web.desk import desk_of
 from nhan.web.errand import run_command
@@ -41,7 +42,7 @@ async def now(request: Request) -> dict[str, Any]:
         "waiting": context.service.dispatcher.waiting,
         "workers": len(context.service.dispatcher.lanes),
         "refusals": dict(context.metrics.refusals),
-        "models": [_answers(context, one.key) for one in context.service.roster.champions],
+        "models": [_answers(context, one) for one in context.service.roster.champions],
     }
 
 
@@ -60,7 +61,8 @@ async def rounds(request: Request) -> dict[str, Any]:
     return {"rounds": found}
 
 
-def _answers(context: Context, key: str) -> dict[str, Any]:
+def _answers(context: Context, one: Deployment) -> dict[str, Any]:
+    key = f"{one.name}@{one.version}"
     tally = context.metrics.models.get(key)
     if tally is None:
         return {"key": key, "answered": 0, "confidence": []}

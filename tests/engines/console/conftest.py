@@ -6,10 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -22,8 +22,9 @@ from nhan.models.registry import Promotion, Registry
 from nhan.uploads.intake import take_in
 from nhan.workspace import Workspace
 
-pytest.importorskip("playwright", reason="pip install -r requirements-engines.txt")
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+if TYPE_CHECKING:  # a run without the engines has no Playwright, and must still collect
+    from console_stage import Open
+    from playwright.sync_api import Browser
 
 AXE = Path(__file__).parents[3] / ".engines/axe/node_modules/axe-core/axe.min.js"
 # Whatever is not this machine cannot be reached, not even by name.
@@ -123,6 +124,8 @@ def _write_folder(target: Path, source: Path, labels: dict[str, str]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
     found = shutil.which("chromium")
     if found is None:
         pytest.fail("Chromium is not installed; run tests/engines/install")
@@ -132,59 +135,13 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@dataclass
-class Visit:
-    """A page, what went wrong on it, and what it asked for."""
-
-    page: Page
-    context: BrowserContext
-    problems: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    def note(self, request: Request) -> None:
-        self.asked.append(request.url)
-
-
-Open = Callable[..., Visit]
-
-
 @pytest.fixture
 def visit(chromium: Browser, shop: Shop) -> Iterator[Open]:
     """Open a page: `visit("/review", language="en", width=390)`; nothing on it may go wrong."""
+    from console_stage import opening
+
     with opening(chromium, shop.server.main) as open_page:
         yield open_page
-
-
-@contextmanager
-def opening(chromium: Browser, base: str) -> Iterator[Open]:
-    visits: list[Visit] = []
-
-    def open_page(
-        path: str, *, language: str = "vi", width: int = 1440, theme: str = "light",
-        reviewer: str = "An", base: str = base,
-    ) -> Visit:  # fmt: skip
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900}, locale=language, color_scheme=theme,
-        )  # fmt: skip
-        context.add_init_script(f"localStorage.setItem('nhan-reviewer', {json.dumps(reviewer)})")
-        made = Visit(context.new_page(), context)
-        visits.append(made)
-        page = made.page
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: made.problems.append(str(error)))
-        page.on(
-            "console",
-            lambda said: made.problems.append(said.text) if said.type == "error" else None,
-        )
-        page.on("request", made.note)
-        page.goto(base + path)
-        return made
-
-    yield open_page
-    for made in visits:
-        made.context.close()
-        outside = [url for url in made.asked if not url.startswith((base, "blob:", "data:"))]
-        assert not outside, "the console asks nobody but its own server"
 
 
 @pytest.fixture(scope="session")
@@ -192,6 +149,3 @@ def axe() -> str:
     if not AXE.exists():
         pytest.fail("axe-core is not installed; run tests/engines/install")
     return AXE.read_text(encoding="utf-8")
-
-
-__all__ = ["Open", "Shop", "Visit", "opening", "run"]

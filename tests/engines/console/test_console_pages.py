@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import expect
 
 from nhan.catalog.schema import corrections, labels
 from nhan.workspace import Workspace
+
+pytest.importorskip("playwright", reason="make test-engines installs it")
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.engine
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import CDPSession, Page, expect
 
 from nhan.catalog.schema import labels, reviews, samples
 from nhan.workspace import Workspace
+
+pytest.importorskip("playwright", reason="make test-engines installs it")
+from playwright.sync_api import CDPSession, Page, expect
 
 pytestmark = pytest.mark.engine
 
