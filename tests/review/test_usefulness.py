@@ -7,6 +7,7 @@ import pytest
 from nhan.review.usefulness import Known, Look, Worth, suspicion, thin_out, worth
 from nhan.tasks import get_task
 from nhan.tasks.base import Answer
+from nhan.tasks.text.contradict import contradiction
 
 TEXT, CLASSES = get_task("text"), get_task("classes")
 PAPER = bytes([200]) * 256 + bytes([210]) * 256
@@ -91,14 +92,39 @@ def test_what_was_chosen_by_chance_is_not_left_for_last(known) -> None:
 
 @pytest.mark.parametrize(
     ("value", "confidence", "priority"),
-    [("mốt", 0.95, 1.95), ("mốt", 0.9, 1.9), ("mốt", 0.89, 0.0), ("một", 0.99, 0.0)],
+    [("lá", 0.95, 1.95), ("lá", 0.9, 1.9), ("lá", 0.89, 0.0), ("hoa", 0.99, 0.0)],
 )
 def test_a_label_is_doubted_where_the_model_is_very_sure_of_another(
     value, confidence, priority
 ) -> None:
-    found = suspicion(TEXT, "một", Answer(value, confidence), sure=0.9)
+    found = suspicion(CLASSES, "hoa", Answer(value, confidence), sure=0.9)
     assert found.priority == pytest.approx(priority)
     assert bool(found.why) == bool(priority)
+
+
+def test_a_text_is_doubted_by_the_characters_that_differ_and_no_others() -> None:
+    sure_there = line("mốt", 0.3, 0.4, 1.0, 0.4)
+    unsure_there = line("mốt", 0.9, 1.0, 0.9, 1.0)
+    assert suspicion(TEXT, "một", sure_there, sure=0.9).priority == pytest.approx(2.0)
+    assert suspicion(TEXT, "một", unsure_there, sure=0.9).priority == 0.0
+    assert suspicion(TEXT, "mốt", sure_there, sure=0.9).priority == 0.0
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "scores", "least"),
+    [
+        ("ab", "ab", (0.5, 0.5), 0.0),  # nothing differs
+        ("ab", "xb", (0.9, 0.1), 0.9),  # x stands against a
+        ("ab", "axb", (0.1, 0.9, 0.1), 0.9),  # x is missing from the label
+        ("axb", "ab", (0.9, 0.8), 0.8),  # those beside its place deny x
+        ("abx", "ab", (0.1, 0.8), 0.8),
+        ("xab", "ab", (0.8, 0.1), 0.8),
+        ("xb", "ay", (0.9, 0.7), 0.7),  # the less sure of two
+        ("ab", "", (), 0.0),  # what read nothing denies nothing
+    ],
+)
+def test_who_speaks_against_a_label(label, text, scores, least) -> None:
+    assert contradiction(label, text, scores) == pytest.approx(least**10)
 
 
 def test_copies_are_worth_half_of_the_one_before() -> None:

@@ -23,12 +23,12 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """A sample that a model has not seen."""
+    """A sample that a model has not seen; `label` is the one that stands."""
 
     id: int
     path: str
     name: str
-    state: State
+    label: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ def read_unasked(
         .correlate(samples)
     )
     query = (
-        sa.select(samples.c.id, samples.c.path, samples.c.name, samples.c.state)
+        sa.select(samples.c.id, samples.c.path, samples.c.name, labels.c.value)
+        .outerjoin(labels, labels.c.id == samples.c.label_id)
         .where(
             samples.c.task == task,
             samples.c.state.in_(list(states)),
@@ -98,8 +99,7 @@ def read_unasked(
         )
     )
     with catalog.read() as connection:
-        return [Unasked(row.id, row.path, row.name, State(row.state))
-                for row in connection.execute(query)]  # fmt: skip
+        return [Unasked(*row) for row in connection.execute(query)]
 
 
 def read_waiting(catalog: Catalog, task: str, states: Sequence[State]) -> Iterator[Ranked]:

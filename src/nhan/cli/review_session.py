@@ -106,6 +106,8 @@ class Session:
         return self._ask("> ", begin).strip() or begin
 
     def _show_picture(self, item: Item) -> None:
+        if not stdout.is_terminal:  # without colours, blocks say nothing
+            return
         try:
             with self._workspace.catalog.read() as connection:
                 row = reviews.read_sample(connection, item.sample)

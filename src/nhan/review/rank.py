@@ -122,8 +122,8 @@ def _ask(
             report.unreadable.append((sample.name, error.message))
         else:
             report.asked += 1
-            # Of a label that stands, only whether the model agrees is ever asked again.
-            details = {} if sample.state == State.LABELLED else dict(answer.details)
+            # Of an answer that says what the label says, nothing more will be asked.
+            details = {} if answer.value == sample.label else dict(answer.details)
             kept.append(
                 {
                     "sample_id": sample.id,

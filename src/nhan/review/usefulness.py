@@ -12,8 +12,8 @@ least sure character, for classes how close the second class comes. Novelty is t
 What a policy of collection chose has a least value, so that pictures chosen by chance, which alone
 tell how good the live model is, are not left for last (`nhan.uploads.sampling.usefulness`).
 
-A label is under suspicion when the model is very sure of something else; such samples come before
-all others, as 1 + confidence.
+A label is under suspicion when the model is very sure of something else (`Task.contradiction`);
+such samples come before all others, as 1 + how sure.
 """
 
 from __future__ import annotations
@@ -167,11 +167,12 @@ def suspicion(task: Task, label: str, answer: Answer, *, sure: float) -> Worth:
         task: of the sample.
         label: the one that stands, normalised.
         answer: what a model says.
-        sure: the confidence from which on a difference counts.
+        sure: the `Task.contradiction` from which on a difference counts, above 0.
     """
-    if answer.confidence < sure or not task.rate(label, answer.value).errors:
+    doubt = task.contradiction(label, answer)
+    if doubt < sure:
         return Worth(0.0)
-    return Worth(SUSPECT + answer.confidence, f"the model is sure of {answer.value!r}")
+    return Worth(SUSPECT + doubt, f"the model is sure of {answer.value!r}")
 
 
 def thin_out(worths: Sequence[Worth], clusters: Sequence[int]) -> list[Worth]:

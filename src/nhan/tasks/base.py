@@ -209,6 +209,10 @@ class Task(ABC):
         """How much a person's look at this answer would tell, 0..1; by default 1 - confidence."""
         return 1.0 - answer.confidence
 
+    def contradiction(self, label: str, answer: Answer) -> float:
+        """How sure an answer is that a label is wrong, 0..1; by default its confidence if so."""
+        return answer.confidence if self.rate(label, answer.value).errors else 0.0
+
     def parts(self, label: str) -> frozenset[str]:
         """What of a label can be new to a model; by default the label as a whole."""
         return frozenset((label,))

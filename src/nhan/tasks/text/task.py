@@ -11,6 +11,7 @@ from nhan.tasks.text import legacy, metrics
 from nhan.tasks.text.alphabet import strip_marks
 from nhan.tasks.text.charset import Charset
 from nhan.tasks.text.check import check_label, is_learnable
+from nhan.tasks.text.contradict import contradiction
 from nhan.tasks.text.normalise import normalise_text
 from nhan.tasks.text.prepare import Preparation
 from nhan.tasks.text.reader import LineReader
@@ -89,6 +90,13 @@ class TextTask(Task):
         characters = answer.details.get("characters") or ()
         least = min((float(one["confidence"]) for one in characters), default=answer.confidence)
         return 1.0 - (answer.confidence + least) / 2
+
+    def contradiction(self, label: str, answer: Answer) -> float:
+        """How sure it is of the characters that differ: a hard letter elsewhere says nothing."""
+        scores = [float(one["confidence"]) for one in answer.details.get("characters") or ()]
+        if len(scores) != len(answer.value):
+            return super().contradiction(label, answer)
+        return contradiction(label, answer.value, scores)
 
     def parts(self, label: str) -> frozenset[str]:
         """Its characters."""
