@@ -19,12 +19,14 @@ from nhan.datasets.read import list_datasets, open_dataset
 from nhan.images import content_hash
 from nhan.models.registry import Registry
 from nhan.pipeline.rounds import list_rounds
+from nhan.pipeline.steps import STEPS
 from nhan.workspace import Workspace
 
 pytest.importorskip("torch")
 
-# From the first step to the end of such a round, with room: kills fall into every part of it.
-_LONGEST_S = 9.0
+# How long a step may go on before it is killed, seconds; most are over in hundredths of one.
+_MOMENTS = {"train": 3.0, "evaluate": 0.5}
+_SHORT = 0.05
 
 
 def begin(workspace: Workspace, log: Path) -> subprocess.Popen[bytes]:
@@ -49,8 +51,20 @@ def assert_whole(workspace: Workspace) -> None:
     assert len(promoted) == len(set(promoted)), "a version was promoted twice"
 
 
-def kill_at(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether the process was still at work when it was killed."""
+def kill_in(
+    workspace: Workspace, process: subprocess.Popen[bytes], step: str, seconds: float
+) -> bool:
+    """Kill a round some time after a step began; whether it was still at work."""
+    newest = list_rounds(workspace, limit=1)
+    number = 1 if not newest else newest[0].plan.number + bool(newest[0].outcome)
+    file = workspace.root / "objects" / f"rounds/{number:06d}/{step}.json"
+    before = file.stat().st_mtime_ns if file.exists() else 0
+    deadline = time.monotonic() + 60
+    while process.poll() is None:
+        if file.exists() and file.stat().st_mtime_ns != before:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -74,11 +88,14 @@ def kill_rounds(
         if rounds and rounds[0].outcome:
             added += 1
             add_lines(numbers(1000 + 4 * added, 1003 + 4 * added))
+        done = rounds[0].steps if rounds and not rounds[0].outcome else {}
+        left = [step for step in STEPS if step not in done or done[step].state == "running"]
+        step = dice.choice(left)
         process = begin(workspace, log)
-        if kill_at(process, dice.uniform(0.8, _LONGEST_S)):
+        if kill_in(workspace, process, step, dice.uniform(0, _MOMENTS.get(step, _SHORT))):
             found = list_rounds(workspace, limit=1)
-            step = found[0].next_step if found and not found[0].outcome else "before"
-            hit[step] = hit.get(step, 0) + 1
+            at = found[0].next_step if found and not found[0].outcome else "the end"
+            hit[at] = hit.get(at, 0) + 1
         else:
             assert process.returncode in (0, 1), f"seed {seed}: {log.read_text()}"
         assert_whole(workspace)
@@ -106,7 +123,7 @@ def test_forty_killed_rounds_go_on(
 ) -> None:
     hit = kill_rounds(loop, add_lines, tmp_path / "log", 40)
     print(f"kills by step: {hit}")
-    assert len(hit) > 2
+    assert len(hit) > 4
 
 
 @pytest.mark.slow

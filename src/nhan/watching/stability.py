@@ -85,7 +85,7 @@ def compare_numbers(reference: Sequence[float], recent: Sequence[float]) -> Stab
     if not reference or not recent:
         return None
     known = np.asarray(reference, np.float64)
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    edges = _edges(known)
     if len(np.unique(np.concatenate((known, np.asarray(recent, np.float64))))) == 1:
         return None
     names = [_range(edges, index) for index in range(len(edges) + 1)]
@@ -139,6 +139,15 @@ def _shares(counts: Counts) -> Counts:
     return shares
 
 
+def _edges(known: Counts) -> Counts:
+    """Tenths; a value that fills more than one of them gets a bin of its own."""
+    tenths, times = np.unique(
+        np.quantile(known, np.linspace(0, 1, _BINS + 1)[1:-1]), return_counts=True
+    )
+    edges: Counts = np.union1d(tenths, np.nextafter(tenths[times > 1], np.inf))
+    return edges
+
+
 def _one_hot(values: Counts, edges: Counts) -> Counts:
     found = np.searchsorted(edges, values, side="right")
     return np.eye(len(edges) + 1)[found]
@@ -157,4 +166,6 @@ def _range(edges: Counts, index: int) -> str:
         return f"below {edges[0]:.4g}"
     if index == len(edges):
         return f"{edges[-1]:.4g} and above"
+    if np.nextafter(edges[index - 1], np.inf) == edges[index]:
+        return f"{edges[index]:.4g}"
     return f"{edges[index - 1]:.4g} to {edges[index]:.4g}"

@@ -1,0 +1,101 @@
+"""Live quality, drift and fresh labels of answers that were taken in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from blocks import picture
+
+from nhan.datasets.freeze import freeze
+from nhan.watching.drift import has_drifted, measure_drift
+from nhan.watching.fresh import FreshLabels
+from nhan.watching.quality import estimate_quality, of_version, wilson
+from nhan.workspace import Workspace
+
+MODEL = "vi-line"
+Answered = Callable[..., list[int]]
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"),
+    # Wilson's interval at z = 1.959964, computed by hand.
+    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (90, 100, 0.8256, 0.9448), (0, 0, 0.0, 1.0)],
+)
+def test_wilson(right: int, count: int, low: float, high: float) -> None:
+    assert wilson(right, count) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_quality_rests_on_random_uploads_alone(workspace: Workspace, answered: Answered) -> None:
+    answered([picture(n) for n in range(4)], ["abcd"] * 4, truths=["abcd", "abcd", "abcx", None],
+             sampled="random")  # fmt: skip
+    # What people correct, and what a policy doubted, would make the model look far worse.
+    answered([picture(n) for n in range(10, 30)], ["abcd"] * 20, truths=["wxyz"] * 20,
+             sampled="low_confidence")  # fmt: skip
+    found = estimate_quality(workspace, MODEL)
+    assert found["metric"] == "cer"
+    (version,) = found["versions"]
+    assert (version["chosen"], version["samples"]) == (4, 3)
+    assert version["value"] == pytest.approx(1 / 12)
+    assert version["low"] <= version["value"] <= version["high"]
+    assert version["right"]["value"] == pytest.approx(2 / 3)
+    assert json.loads(workspace.store.read(f"watching/{MODEL}/quality.json")) == found
+    assert of_version(found, found["version"]) == version
+    assert of_version(found, "77") is None
+
+
+def test_a_model_that_nobody_reviewed_has_no_estimate(
+    workspace: Workspace, answered: Answered
+) -> None:
+    answered([picture(1)], ["abcd"], sampled="random")
+    (version,) = estimate_quality(workspace, MODEL)["versions"]
+    assert (version["samples"], version["value"]) == (0, None)
+    assert estimate_quality(workspace, "nobody") is None
+
+
+def test_few_uploads_tell_no_drift(workspace: Workspace, answered: Answered) -> None:
+    answered([picture(n) for n in range(10)], ["abcd"] * 10)
+    assert measure_drift(workspace, MODEL) is None
+    assert has_drifted(workspace, MODEL) == ""
+
+
+def test_drift_names_what_changed_and_shows_it(workspace: Workspace, answered: Answered) -> None:
+    words = [f"so {n * 37 % 100}" for n in range(200)]
+    answered([picture(n) for n in range(200)], words)
+    steady = measure_drift(workspace, MODEL)
+    assert steady["drifted"] == []
+    assert steady["reference"]["of"].startswith("first uploads of vi-line@")
+    answered([picture(n, light=60, blur=2.0) for n in range(400, 800)],
+             [f"☑ so {n * 37 % 100}" for n in range(200)], confidence=0.4)  # fmt: skip
+    found = measure_drift(workspace, MODEL)
+    assert set(found["drifted"]) == {"brightness", "sharpness", "confidence", "mix", "length"}
+    brightness = found["features"]["brightness"]
+    assert brightness["psi"] > 1 > brightness["luck"]
+    examples = [
+        workspace.store.read(f"images/{sha[:2]}/{sha}.png") for sha in brightness["examples"]
+    ]
+    dark = {picture(n, light=60, blur=2.0) for n in range(400, 600)}
+    assert examples
+    assert set(examples) <= dark
+    assert "brightness of pictures" in has_drifted(workspace, MODEL)
+
+
+def test_fresh_labels_are_those_that_no_version_holds(
+    workspace: Workspace, answered: Answered
+) -> None:
+    fresh = FreshLabels("lines", "text")
+    assert fresh.count(workspace) == 0
+    answered([picture(n) for n in range(6)], ["a"] * 6, truths=[f"so {n}" for n in range(6)])
+    assert fresh.count(workspace) == 6
+    freeze(workspace, "lines")
+    assert fresh.count(workspace) == 0
+    answered([picture(9)], ["a"], truths=["so 9"])
+    answered([picture(10)], ["a"])  # nobody has labelled it
+    assert fresh.count(workspace) == 1
+    with workspace.catalog.write() as connection:
+        connection.exec_driver_sql("UPDATE samples SET may_train = 0 WHERE id = 7")
+        connection.exec_driver_sql(
+            "INSERT INTO events (at, kind, given_by, data) VALUES ('2026-01-01', 'x', '', '{}')"
+        )
+    assert fresh.count(workspace) == 0
