@@ -218,3 +218,22 @@ def test_metrics_tell_how_collection_stands(collecting, toy_picture):
         "nhan_uploads_shipped_total 0.0",
     ):
         assert line in text
+
+
+def test_a_candidate_that_disagrees_is_noted_once_the_upload_is_kept(collecting, toy_picture):
+    """The shadow answers after the champion, so its word is a note beside the record."""
+
+    async def scenario():
+        async with collecting() as (running, store):
+            kept = (await running.ask(toy_picture("đă"))).json()["id"]
+            left = await running.client.post(
+                "/predict", content=toy_picture("đ"), headers={"x-nhan-collect": "off"}
+            )
+            for prediction in (kept, left.json()["id"]):
+                running.context.service._differs(prediction, "toy@2", "khác")
+            return kept, store
+
+    kept, store = asyncio.run(scenario())
+    notes = [path for path in store.list("uploads/inbox") if "disagreement" in path]
+    assert [path.rpartition("/")[2] for path in notes] == [f"{kept}-disagreement.json"]
+    assert json.loads(store.read(notes[0]))["answer"] == "khác"
