@@ -22,10 +22,10 @@ def contradiction(label: str, text: str, confidences: Sequence[float]) -> float:
         text: as read.
         confidences: one for each character of `text`.
     """
-    edits = Levenshtein.editops(label, text)
     against = []
-    for kind, _, place in edits.as_list():
-        said = confidences[max(0, place - 1) : place + 1] if kind == "delete" else ()
+    for edit in Levenshtein.editops(label, text):
+        place = edit.dest_pos
+        said = confidences[max(0, place - 1) : place + 1] if edit.tag == "delete" else ()
         said = said or confidences[place : place + 1]
         against.append(min(said, default=0.0))
     return float(min(against)) ** _SHARPNESS if against else 0.0
