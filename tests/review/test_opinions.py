@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nhan.catalog import State
+from nhan.catalog.reviews import update_sample
 from nhan.review.disputes import agreement, list_disputes
 from nhan.review.opinions import Opinion, apart, standing
 from nhan.review.queue import next_items
@@ -130,6 +131,20 @@ def test_undoing_one_of_two_opinions_leaves_the_other(workspace, add_samples, sa
     assert rows("samples")[0]["label_id"] is None
     again = say("an", 1, "accept", "một")
     assert (again.state, again.label) == (State.ACCEPTED, "một")
+
+
+def test_what_two_agreed_on_is_asked_again_when_a_correction_contradicts(
+    workspace, add_samples, say
+) -> None:
+    add_samples([0.9], opinions=2)
+    say("an", 1, "accept", "một")
+    say("bình", 1, "accept", "một")
+    assert next_items(workspace, "text", "chi") == []
+    with workspace.catalog.write() as connection:
+        update_sample(connection, 1, priority=1.0)
+    assert [item.sample for item in next_items(workspace, "text", "chi")] == [1]
+    assert say("chi", 1, "accept", "mốt").disputed
+    assert len(list_disputes(workspace, "text")[0].opinions) == 3
 
 
 def test_agreement_of_texts_is_their_cer(workspace, add_samples, say) -> None:

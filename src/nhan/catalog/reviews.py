@@ -89,8 +89,13 @@ def waiting(
 def _free_for(reviewer: str, now: datetime) -> sa.ColumnElement[bool]:
     taken = sa.or_(
         sa.and_(reviews.c.state == "open", reviews.c.held_until > now),
-        # Where one opinion is enough, a sample that was answered waits only if it was put back.
-        sa.and_(samples.c.opinions > 1, reviews.c.state.in_(GIVEN)),
+        # Where one opinion is enough, a sample that was answered waits only if it was put back; and
+        # a label that was accepted, only if it is in doubt again.
+        sa.and_(
+            samples.c.opinions > 1,
+            samples.c.state != State.ACCEPTED,
+            reviews.c.state.in_(GIVEN),
+        ),
     )
     by_others = (
         sa.select(sa.func.count())
