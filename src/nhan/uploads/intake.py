@@ -121,26 +121,25 @@ def take_in(
         ship_leftovers(workspace.root / workspace.settings.uploads.spool, workspace.store)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="intake") as pool:
         intake = _Intake(workspace, pool, report)
-        inbox = _Inbox(workspace.store, limit)
-        if dry_run:
-            report.waiting = len(inbox.uploads) + len(inbox.corrections) + len(inbox.notes)
+        done = 0
+        # A day at a time, oldest first: corrections lie in the day of their prediction.
+        for day in workspace.store.folders(layout.INBOX):
+            left = None if limit is None else limit - report.taken - report.known
+            inbox = _Inbox(workspace.store, day, left)
             report.waiting += inbox.beyond
-            return report
-        done, total = 0, len(inbox.uploads) + len(inbox.corrections) + len(inbox.notes)
-        for paths, take in (
-            (inbox.uploads, intake.uploads),
-            (inbox.corrections, intake.corrections),
-            (inbox.notes, intake.notes),
-        ):
-            for batch in _batches(paths):
+            if dry_run:
+                report.waiting += len(inbox)
+                continue
+            for batch, take in inbox.work(intake):
                 take(batch)
                 done += len(batch)
                 if progress is not None:
-                    progress(done, total)
+                    progress(done, None)
+        if dry_run:
+            return report
         intake.erased.forget_pictures(workspace)
         report.expired = expire(workspace).uploads
-    report.waiting += inbox.beyond
-    if total:
+    if done:
         counts = {name: value for name, value in report.to_json().items() if name != "refused"}
         with workspace.catalog.write() as connection:
             log_event(connection, "intake", **counts, refused=len(report.refused))
@@ -148,28 +147,40 @@ def take_in(
 
 
 class _Inbox:
-    """What waits, oldest day first.
+    """What waits of one day.
 
     Attributes:
         uploads, corrections, notes: paths, in order of time.
         beyond: uploads over the limit.
     """
 
-    def __init__(self, store: Store, limit: int | None) -> None:
+    def __init__(self, store: Store, day: str, limit: int | None) -> None:
         self.uploads: list[str] = []
         self.corrections: list[str] = []
         self.notes: list[str] = []
-        for day in store.folders(layout.INBOX):
-            for path in sorted(store.list(f"{layout.INBOX}/{day}")):
-                prediction, _, part = _stem(path).partition("-")
-                if not path.endswith(".json") or not layout.is_id(prediction):
-                    continue  # a temporary file of a store, or somebody's own
-                kind = self.uploads if not part else self.corrections
-                (self.notes if part == _NOTE else kind).append(path)
+        for path in sorted(store.list(f"{layout.INBOX}/{day}")):
+            prediction, _, part = _stem(path).partition("-")
+            if not path.endswith(".json") or not layout.is_id(prediction):
+                continue  # a temporary file of a store, or somebody's own
+            kind = self.uploads if not part else self.corrections
+            (self.notes if part == _NOTE else kind).append(path)
         self.beyond = 0
         if limit is not None:
-            self.beyond = max(0, len(self.uploads) - limit)
-            del self.uploads[limit:]
+            self.beyond = max(0, len(self.uploads) - max(0, limit))
+            del self.uploads[max(0, limit) :]
+
+    def __len__(self) -> int:
+        return len(self.uploads) + len(self.corrections) + len(self.notes)
+
+    def work(self, intake: _Intake) -> Iterator[tuple[Sequence[str], Callable[..., None]]]:
+        """Batches and who takes them; uploads first, what is said of them after."""
+        for paths, take in (
+            (self.uploads, intake.uploads),
+            (self.corrections, intake.corrections),
+            (self.notes, intake.notes),
+        ):
+            for start in range(0, len(paths), _BATCH):
+                yield paths[start : start + _BATCH], take
 
 
 class _Intake:
@@ -273,11 +284,6 @@ class _Intake:
         report.corrections.update(entered.corrections)
         report.notes += entered.notes
         report.waiting += len(entered.waiting)
-
-
-def _batches(paths: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(paths), _BATCH):
-        yield paths[start : start + _BATCH]
 
 
 def _stem(path: str) -> str:

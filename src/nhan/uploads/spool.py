@@ -112,7 +112,8 @@ class Spool:
     @property
     def size(self) -> int:
         """Bytes of all segments, as far as this process knows."""
-        return self._others + (self._segment.size if self._segment else 0)
+        segment = self._segment
+        return self._others + (segment.size if segment else 0)
 
     def has_room(self) -> bool:
         """Whether the picture that was refused last would find room now."""
@@ -146,9 +147,9 @@ class Spool:
 
     def shipped(self) -> None:
         """Segments were removed; look again how much is left."""
-        with self._changed:
-            own = self._segment.size if self._segment else 0
-            self._others = max(0, journal.size_of(self.folder) - own)
+        segment = self._segment
+        own = segment.size if segment else 0
+        self._others = max(0, journal.size_of(self.folder) - own)
 
     def close(self) -> None:
         """Write what was handed over, then close the last segment."""
