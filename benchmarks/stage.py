@@ -125,7 +125,7 @@ class Stage:
             if name == "nhan"
             else [str(PEERS / contestant.script)]
         )
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [contestant.python, *command],
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -137,12 +137,12 @@ class Stage:
             self.cold_start[name] = min(self.cold_start.get(name, 1e9), time.perf_counter() - begun)
             yield port
         finally:
-            self._process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(15)
+                self.process.wait(15)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                self.process.kill()
+                self.process.wait()
 
     def load(self, port: int, clients: int, seconds: float) -> Load:
         """Load a server with a number of clients that each wait for their answer."""
@@ -156,18 +156,22 @@ class Stage:
         last = json.loads(ran.stdout.strip().splitlines()[-1])
         return Load(**last)
 
-    def memory_mib(self) -> float:
-        """Proportional set size of the server and all its descendants, MiB."""
-        family = [self._process.pid]
+    def memory_mib(self, kind: str = "Pss") -> float:
+        """Memory of the server and all its descendants, MiB.
+
+        Args:
+            kind: `Pss`, in which a page that several share counts once, or `Rss`.
+        """
+        family = [self.process.pid]
         for pid in family:
             children = Path(f"/proc/{pid}/task").glob("*/children")
             family += [int(child) for file in children for child in file.read_text().split()]
-        return sum(_pss_kib(pid) for pid in family) / 1024
+        return sum(_memory_kib(pid, kind) for pid in family) / 1024
 
 
-def _pss_kib(pid: int) -> int:
+def _memory_kib(pid: int, kind: str) -> int:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1])
     return 0
 
@@ -235,13 +239,22 @@ def _draw_line(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def make_workspace(root: Path, pictures: Path, *, versions: int = 1) -> Path:
-    """A champion with the baseline network and random weights: speed does not depend on them.
+def make_workspace(
+    root: Path,
+    pictures: Path,
+    *,
+    versions: int = 1,
+    network: str = "crnn",
+    options: dict[str, object] | None = None,
+) -> Path:
+    """A champion with random weights: speed does not depend on them.
 
     Args:
         root: the new workspace.
         pictures: the export is compared with the network on two of them.
         versions: how many, with different weights; the first is the champion.
+        network: of the text task; the baseline by default.
+        options: the network's own.
     """
     import torch
 
@@ -256,7 +269,9 @@ def make_workspace(root: Path, pictures: Path, *, versions: int = 1) -> Path:
     with Workspace.init(root) as workspace:
         for number in range(versions):
             torch.manual_seed(number)
-            learner = TextLearner({"charset": Charset().characters}, {"network": "crnn"})
+            learner = TextLearner(
+                {"charset": Charset().characters}, {"network": network, "options": options or {}}
+            )
             files = sorted(pictures.iterdir())[:2]
             some = [learner.preparer(decode(file.read_bytes())) for file in files]
             model = to_onnx(learner, learner.batch(some, ["a", "b"], training=False))
