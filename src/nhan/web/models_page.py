@@ -26,6 +26,8 @@ router = APIRouter(include_in_schema=False)
 _REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
 )
+# Test sets whose scores a chart can tell apart.
+_SETS = 4
 
 
 class Change(BaseModel):
@@ -117,20 +119,26 @@ def _inventory(workspace: Workspace) -> list[dict[str, Any]]:
             version["scores"].sort(key=lambda score: score["split"] != "test")
             for score in version["scores"]:
                 score["words"] = both(score["metric"])
-        entry["points"] = _points(entry["versions"])
+        entry["comparison"] = _comparison(entry["versions"])
     return found
 
 
-def _points(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Scores of versions that can be compared: the same metric on a test split."""
-    points: list[dict[str, Any]] = []
+def _comparison(versions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Scores that can be compared: of two versions or more on one test set, the newest sets."""
+    by_set: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for version in reversed(versions):
         for score in version["scores"]:
-            if score["split"] == "test" and (not points or points[0]["metric"] == score["metric"]):
-                kept = ("metric", "value", "low", "high", "dataset")
-                points.append({"version": version["version"], **{key: score[key] for key in kept}})
-                break
-    return points
+            if score["split"] == "test":
+                kept = {key: score[key] for key in ("value", "low", "high")}
+                members = by_set.setdefault((score["dataset"], score["metric"]), [])
+                members.append({"version": version["version"], **kept})
+    sets: list[dict[str, Any]] = [
+        {"dataset": dataset, "scores": members}
+        for (dataset, _), members in by_set.items()
+        if len(members) > 1
+    ][-_SETS:]
+    shown = {score["version"] for one in sets for score in one["scores"]}
+    return {"versions": sorted(shown), "sets": sets}
 
 
 def _curve(workspace: Workspace, run: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,29 +56,28 @@ class Pulse:
         self._counts = [0] * len(context.metrics.duration.counts)
         self._refused = 0
         self._at = time.time()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # an application that is built before its server runs
-            self._timer: asyncio.TimerHandle | None = None
-        else:
-            self._timer = loop.call_later(_EVERY_S, self._beat)
+        self._stopped = False
+        # An application that is built before its server runs has no loop yet, and takes no points.
+        with suppress(RuntimeError):
+            asyncio.get_running_loop().call_later(_EVERY_S, self._beat)
 
     def points(self) -> list[dict[str, Any]]:
         """The last hour, oldest first; the running moment is its last point."""
         return [asdict(point) for point in (*self._points, self._look())]
 
     def stop(self) -> None:
-        """Take no more points."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Take no more points; may be called from another thread."""
+        self._stopped = True
 
     def _beat(self) -> None:
+        if self._stopped:
+            return
         self._points.append(self._look())
         metrics = self._context.metrics
         self._counts = list(metrics.duration.counts)
         self._refused = metrics.refusals.total()
         self._at = time.time()
-        self._timer = asyncio.get_running_loop().call_later(_EVERY_S, self._beat)
+        asyncio.get_running_loop().call_later(_EVERY_S, self._beat)
 
     def _look(self) -> Point:
         metrics, now = self._context.metrics, time.time()

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from servers import Server, serving_at
 
+from nhan.catalog.schema import corrections, labels
 from nhan.datasets.freeze import freeze
 from nhan.models.bundled import bundled_package
 from nhan.models.package import publish
@@ -31,6 +34,7 @@ AXE = Path(__file__).parents[3] / ".engines/axe/node_modules/axe-core/axe.min.js
 _FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 ]  # fmt: skip
 _LINES, _LEARNT = 250, 70
@@ -57,6 +61,20 @@ class Shop:
         state = self.registry.log(name)
         entry = Promotion(action="forced", version=version, previous=state.champion, because="test")
         self.registry.record(name, entry, expected=state.number)
+
+    def wait_for_correction(self, value: str) -> None:
+        """Take in what came until the catalogue has this correction, and its label."""
+        query = sa.select(corrections.c.value, labels.c.value, labels.c.origin).join(
+            labels, labels.c.id == corrections.c.label_id
+        )
+        deadline = time.monotonic() + 30
+        rows: list[tuple[str, ...]] = []
+        while (value, value, "correction") not in rows:
+            assert time.monotonic() < deadline, rows
+            time.sleep(0.5)  # what the server keeps locally goes to the store in batches
+            self.take_in()
+            with Workspace.open(self.root) as workspace, workspace.catalog.read() as connection:
+                rows = [tuple(row) for row in connection.execute(query)]
 
     def take_in(self) -> None:
         with Workspace.open(self.root) as workspace:

@@ -7,10 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-
-from nhan.catalog.schema import corrections, labels
-from nhan.workspace import Workspace
 
 pytest.importorskip("playwright", reason="make test-engines installs it")
 from playwright.sync_api import expect
@@ -52,6 +48,8 @@ def test_a_page_can_be_used_within_two_seconds(visit, path):
         page.locator("h1").wait_for(state="attached")
         page.wait_for_function("document.readyState === 'complete'")
         times.append(time.perf_counter() - begun)
+    told = ", ".join(f"{1e3 * seconds:.0f}" for seconds in sorted(times))
+    print(f"{path} usable after {told} ms")
     assert min(times) < USABLE_S
 
 
@@ -95,13 +93,7 @@ def test_upload_answer_correct_and_the_catalogue_has_it(visit, shop):
         page.keyboard.press("Enter")
     assert sent.value.status == 201
     expect(card.locator(".answer")).to_have_text("Phở bò tái chín 65.000₫")
-    shop.take_in()
-    query = sa.select(corrections.c.value, labels.c.value, labels.c.origin).join(
-        labels, labels.c.id == corrections.c.label_id
-    )
-    with Workspace.open(shop.root) as workspace, workspace.catalog.read() as connection:
-        rows = [tuple(row) for row in connection.execute(query)]
-    assert ("Phở bò tái chín 65.000₫", "Phở bò tái chín 65.000₫", "correction") in rows
+    shop.wait_for_correction("Phở bò tái chín 65.000₫")
     assert made.problems == []
 
 
@@ -140,7 +132,9 @@ def test_several_files_paste_and_download(visit, shop, tmp_path):
     page.evaluate(
         """async () => {
           const picture = document.querySelector('.reading img');
-          const blob = await (await fetch(picture.src)).blob();
+          const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight);
+          canvas.getContext('2d').drawImage(picture, 0, 0);
+          const blob = await canvas.convertToBlob();
           const held = new DataTransfer();
           held.items.add(new File([blob], 'pasted.png', {type: 'image/png'}));
           window.dispatchEvent(new ClipboardEvent('paste', {clipboardData: held}));
@@ -155,6 +149,18 @@ def test_several_files_paste_and_download(visit, shop, tmp_path):
         text = target.read_text(encoding="utf-8-sig")
         assert "pasted.png" in text
         assert all(Path(file).name in text for file in files)
+    assert made.problems == []
+
+
+def test_the_camera_takes_a_picture(visit):
+    made = visit("/", language="en")
+    page = made.page
+    page.get_by_role("button", name="Camera").click()
+    page.locator("#camera-dialog[open]").wait_for()
+    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    page.locator("#shoot").click()
+    page.locator("#camera-close").click()
+    expect(page.locator(".reading .chip").first).to_contain_text("%")
     assert made.problems == []
 
 

@@ -3,6 +3,8 @@
 import { language } from "./page.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+// Width of a letter of the labels, px, about.
+const LETTER = 6.6;
 const EDGE = { left: 46, right: 14, top: 12, bottom: 28 };
 
 function make(name, attributes, ...children) {
@@ -63,8 +65,14 @@ function drawn(spec, width, height) {
     svg.append(make("text", { x: EDGE.left - 8, y: y(value) + 4, "text-anchor": "end" }, spec.y.format(value)));
   }
   const marks = spec.x.values ?? ticks(xLow, xHigh, Math.max(2, Math.floor(width / 110)));
+  let free = 0;
   for (const value of marks) {
-    svg.append(make("text", { x: x(value), y: height - 8, "text-anchor": anchor(x(value), width) }, spec.x.format(value)));
+    const text = spec.x.format(value);
+    const side = anchor(x(value), width);
+    const begin = x(value) - text.length * LETTER * { start: 0, middle: 0.5, end: 1 }[side];
+    if (begin < free) continue; // it would stand on the one before
+    free = begin + text.length * LETTER + LETTER;
+    svg.append(make("text", { x: x(value), y: height - 8, "text-anchor": side }, text));
   }
   for (const bar of bars) {
     const left = x(bar.from) + 1;

@@ -20,16 +20,19 @@ function dress() {
   showAnswering(answering);
 }
 
+/** Versions against each other: only scores on one test set compare, so each set has its line. */
 function drawScores(figure) {
-  const points = JSON.parse(figure.querySelector("script").textContent);
-  const percents = (value) => percent(value, 1);
+  const { versions, sets } = JSON.parse(figure.querySelector("script").textContent);
+  const told = (point) => `${words.version} ${point.version}: ${percent(point.value, 2)} (${percent(point.low, 2)} – ${percent(point.high, 2)})`;
+  const lines = sets.map((set) => ({ dots: true, points: set.scores.map((score) => ({ x: versions.indexOf(score.version), y: score.value, low: score.low, high: score.high, label: `${told(score)}, ${set.dataset}` })) }));
   chart(figure.querySelector(".place"), {
     height: 190,
-    says: points.map((point) => `${words.version} ${point.version}: ${percent(point.value, 2)}`).join("; "),
-    lines: [{ dots: true, points: points.map((point, index) => ({ x: index, y: point.value, low: point.low, high: point.high, label: `${words.version} ${point.version} · ${percent(point.value, 2)} (${percent(point.low, 2)} – ${percent(point.high, 2)})` })) }],
-    x: { min: -0.4, max: points.length - 0.6, values: points.map((_, index) => index), format: (index) => String(points[index].version) },
-    y: { format: percents },
+    says: sets.map((set) => `${set.dataset}: ${set.scores.map(told).join("; ")}`).join(". "),
+    lines,
+    x: { min: -0.4, max: versions.length - 0.6, values: versions.map((_, index) => index), format: (index) => String(versions[index]) },
+    y: { format: (value) => percent(value, 1) },
   });
+  if (sets.length > 1) figure.append(legend(sets.map((set) => set.dataset), element));
 }
 
 // --------------------------------------------------------------------------------------- curves
@@ -60,7 +63,7 @@ function drawCurves(place, points) {
   const x = { min: 0, format: compact };
   const charts = [
     { title: words.error, names: rates, lines: rates.map((name) => ({ points: points.filter((point) => name in (point.scores ?? {})).map((point) => ({ x: point.seen, y: point.scores[name] })) })), x, y: { format: (value) => percent(value) } },
-    { title: words.loss, names: [], lines: [{ points: points.filter((point) => point.seen > 0 && "loss" in point).map((point) => ({ x: point.seen, y: point.loss })) }], x, y: { format: (value) => number(value, value < 0.1 ? 3 : 2) } },
+    { title: words.loss, names: [], lines: [{ points: points.filter((point) => point.seen > 0 && "loss" in point).map((point) => ({ x: point.seen, y: point.loss })) }], x, y: { format: (value) => number(value, 2) } },
   ].filter((one) => one.lines.some((line) => line.points.length > 1));
   if (!charts.length) place.append(element("p", { class: "soft", text: words.no_curve }));
   for (const one of charts) {
@@ -105,7 +108,6 @@ async function carryOut() {
   $("do-it").disabled = false;
 }
 
-$("do-it").addEventListener("click", carryOut);
 $("ask").querySelector("form").addEventListener("submit", (event) => {
   if (event.submitter?.value === "no") return;
   event.preventDefault();

@@ -11,6 +11,7 @@ const $ = (id) => document.getElementById(id);
 const AHEAD = 6;
 const PAUSE_MS = 600;
 const DOUBTFUL = 0.8;
+const FASTEST = 7200;
 const DRAFT = "nhan-draft ";
 
 const field = $("value");
@@ -363,7 +364,8 @@ function counted(step) {
 function drawProgress() {
   $("waiting").textContent = number(progress.waiting);
   $("done").textContent = number(progress.done_by_me);
-  $("pace-part").hidden = !progress.per_hour;
+  // A script may have decided before; no person goes so fast.
+  $("pace-part").hidden = !progress.per_hour || progress.per_hour > FASTEST;
   $("pace").textContent = number(progress.per_hour);
   $("bar").value = progress.done_today / (progress.done_today + progress.waiting || 1);
   $("disputes-button").hidden = !progress.disagreements;
