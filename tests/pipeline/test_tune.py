@@ -131,6 +131,7 @@ def nhan(workspace: Workspace, *words: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_with_the_very_trial(patches: Workspace) -> None:
     options = [word for option in (*OPTIONS, "length.samples=1200", "length.save_every_s=0.05")
                for word in ("--set", option)]  # fmt: skip

@@ -61,23 +61,20 @@ def test_few_uploads_tell_no_drift(workspace: Workspace, answered: Answered) -> 
 
 
 def test_drift_names_what_changed_and_shows_it(workspace: Workspace, answered: Answered) -> None:
-    words = [f"so {n * 37 % 100}" for n in range(200)]
-    answered([picture(n) for n in range(200)], words)
+    light = [picture(n) for n in range(400)]
+    answered(light, [f"so {n * 37 % 100}" for n in range(400)])
     steady = measure_drift(workspace, MODEL)
     assert steady["drifted"] == []
     assert steady["reference"]["of"].startswith("first uploads of vi-line@")
-    answered([picture(n, light=60, blur=2.0) for n in range(400, 800)],
-             [f"☑ so {n * 37 % 100}" for n in range(200)], confidence=0.4)  # fmt: skip
+    dark = [picture(n, light=60, blur=2.0) for n in range(400, 600)]
+    answered(dark, [f"☑ so {n * 37 % 100}" for n in range(200)], confidence=0.4)
     found = measure_drift(workspace, MODEL)
     assert set(found["drifted"]) == {"brightness", "sharpness", "confidence", "mix", "length"}
     brightness = found["features"]["brightness"]
     assert brightness["psi"] > 1 > brightness["luck"]
-    examples = [
-        workspace.store.read(f"images/{sha[:2]}/{sha}.png") for sha in brightness["examples"]
-    ]
-    dark = {picture(n, light=60, blur=2.0) for n in range(400, 600)}
-    assert examples
-    assert set(examples) <= dark
+    shown = [workspace.store.read(f"images/{sha[:2]}/{sha}.png") for sha in brightness["examples"]]
+    assert shown
+    assert set(shown) <= set(dark)
     assert "brightness of pictures" in has_drifted(workspace, MODEL)
 
 

@@ -28,7 +28,7 @@ from nhan.watching.fresh import FreshLabels
 from nhan.workspace import Workspace
 
 if TYPE_CHECKING:
-    from nhan.review.labelstudio.pull import PullReport
+    from nhan.review.labelstudio.report import PullReport
 
 # Kinds of findings that are named in a refusal.
 _NAMED = 3

@@ -1,0 +1,145 @@
+"""Reasons for a round: the clock, what it missed, labels, a signal; and a watch that is stopped."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from small_rounds import numbers, settings
+
+from nhan.errors import SettingsError
+from nhan.pipeline.plan import make_plan
+from nhan.pipeline.rounds import begin_round, end_round, list_rounds, run_step
+from nhan.pipeline.schedule import Watch, cron_trigger
+from nhan.workspace import Workspace
+
+
+def said_and_wanted(workspace: Workspace, act: Callable[[Watch], object]) -> tuple[list[str], str]:
+    said: list[str] = []
+    watch = Watch(workspace, said.append)
+    act(watch)
+    return said, watch._take_reasons()
+
+
+def began(workspace: Workspace, ago: timedelta) -> None:
+    """A round that began some time ago and has ended."""
+    moment = (datetime.now(UTC) - ago).isoformat()
+    begin_round(workspace, make_plan(workspace))
+    path = "rounds/000001/round.json"
+    text = workspace.store.read(path).decode()
+    at = list_rounds(workspace)[0].plan.at
+    workspace.store.put(path, text.replace(at, moment).encode())
+    end_round(workspace, 1, "nothing new", "a test")
+
+
+def test_the_clock_is_in_utc_and_its_mistakes_are_told() -> None:
+    after = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+    assert cron_trigger("0 2 * * *").get_next_fire_time(None, after).hour == 2
+    with pytest.raises(SettingsError, match=r"loop\.cron = '0 25 \* \* \*'"):
+        cron_trigger("0 25 * * *")
+    with pytest.raises(SettingsError):
+        cron_trigger("daily")
+
+
+@pytest.mark.parametrize(("rule", "rounds"), [("once", 1), ("skip", 0)])
+def test_moments_that_nobody_watched_are_made_up_for_once_or_not_at_all(
+    loop: Workspace, rule: str, rounds: int
+) -> None:
+    settings(loop.root, cron="0 * * * *", missed=rule)
+    with Workspace.open(loop.root) as workspace:
+        began(workspace, timedelta(days=3))  # 72 moments ago
+        said, wanted = said_and_wanted(workspace, Watch._catch_up)
+    assert wanted.count("the clock") == rounds
+    assert ("missed since" in wanted) == bool(rounds)
+    assert len(said) == 1 - rounds
+
+
+def test_nothing_was_missed_since_a_round_that_just_began(loop: Workspace) -> None:
+    settings(loop.root, cron="0 0 1 1 *")
+    with Workspace.open(loop.root) as workspace:
+        began(workspace, timedelta(seconds=5))
+        assert said_and_wanted(workspace, Watch._catch_up) == ([], "")
+
+
+def test_an_interrupted_round_is_gone_on_with_at_the_start(loop: Workspace) -> None:
+    begin_round(loop, make_plan(loop, reason="forty labels"))
+    assert said_and_wanted(loop, Watch._catch_up)[1] == "forty labels"
+
+
+def test_new_labels_are_a_reason_once_there_are_enough(
+    loop: Workspace, add_lines: Callable[..., None]
+) -> None:
+    loop.settings.loop.min_new_labels = 5
+    add_lines(numbers(0, 4))
+    assert said_and_wanted(loop, Watch._weigh)[1] == ""
+    add_lines(numbers(100, 101))
+    assert said_and_wanted(loop, Watch._weigh)[1] == "5 new labels"
+    loop.settings.loop.min_new_labels = 0
+    assert said_and_wanted(loop, Watch._weigh)[1] == ""
+
+
+def test_labels_that_the_doctor_refuses_begin_one_round_not_one_after_another(
+    loop: Workspace, add_lines: Callable[..., None]
+) -> None:
+    loop.settings.loop.min_new_labels = 3
+    add_lines(numbers(0, 4), label=lambda text: text.replace("x", "\u0456"))
+    begin_round(loop, make_plan(loop))
+    for name in ("intake", "pull", "audit"):
+        run_step(loop, 1, name, say=lambda _: None)
+    end_round(loop, 1, "refused", "audit")
+    watch = Watch(loop, lambda _: None)
+    assert watch._left_over("text") == math.inf
+    add_lines(numbers(50, 51))
+    assert watch._left_over("text") == 0
+
+
+def test_a_failure_is_not_repeated_at_once(loop: Workspace, add_lines: Callable[..., None]) -> None:
+    loop.settings.loop.min_new_labels = 3
+    add_lines(numbers(0, 4))
+    begin_round(loop, make_plan(loop))
+    end_round(loop, 1, "failed", "train: the disk is full")
+    assert said_and_wanted(loop, Watch._weigh)[1] == ""
+
+
+def test_a_signal_begins_a_round_and_another_ends_the_watch(
+    loop: Workspace, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nhan", "--workspace", str(loop.root), "loop", "watch"],
+            stdout=out, stderr=out, env={**os.environ, "NHAN_LOOP__LOOK_S": "0.2"},
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not _catches(process.pid, signal.SIGUSR1):
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGUSR1)
+        while not (found := list_rounds(loop)) or not found[0].outcome:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        assert found[0].plan.reason == "on demand (SIGUSR1)"
+        assert found[0].outcome == "refused"  # there is no label to learn from
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
