@@ -25,6 +25,10 @@ from nhan.workspace import Workspace, find_root
 # extra -> one package that only it brings, and what it is for
 EXTRAS = {
     "train": ("torch", "training, export and synthetic lines"),
+    "kubeflow": ("kfp", "rounds on Kubeflow Pipelines: export pipeline, loop run --on kubeflow"),
+    "tune": ("optuna", "search for better training options: nhan tune"),
+    "comet": ("comet_ml", "experiment log in Comet: track = 'comet'"),
+    "tensorboard": ("tensorboard", "experiment log for TensorBoard: track = 'tensorboard'"),
     "postgres": ("psycopg", "a catalogue on PostgreSQL"),
 }
 _LOW_DISK_BYTES = 2 * 1024**3

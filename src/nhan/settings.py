@@ -7,6 +7,7 @@ table down: `NHAN_SERVE__PORT=9000`). An unknown key is refused by name with the
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -252,6 +253,27 @@ class DeploySettings(_Table):
     )
 
 
+class KubeflowSettings(_Table):
+    """Rounds on Kubeflow Pipelines, and trainings on a cluster."""
+
+    endpoint: str = Field(
+        "", description="address of the Kubeflow Pipelines API, https://HOST/pipeline"
+    )
+    experiment: str = Field("nhan", description="experiment under which runs are listed")
+    service_account: str = Field(
+        "", description="Kubernetes account of the pods; empty: Kubeflow's"
+    )
+    cpu: str = Field("1", description="processors of a step")
+    memory: str = Field("2Gi", description="memory of a step")
+    train_cpu: str = Field("4", description="processors of the step that trains, of each node")
+    train_memory: str = Field("8Gi", description="memory of the step that trains, of each node")
+    gpus: int = Field(0, ge=0, description="GPUs of the step that trains, of each node")
+    gpu: str = Field("nvidia.com/gpu", description="what the cluster calls a GPU")
+    nodes: int = Field(1, ge=1, description="`--as trainer`: machines that train together")
+    retries: int = Field(2, ge=0, description="how often a failed step is tried again")
+    queue: str = Field("", description="`--as trainer`: Kueue queue; empty: none")
+
+
 class UploadSettings(_Table):
     """What is kept of the pictures that users send, and what is looked at first."""
 
@@ -338,6 +360,7 @@ class Settings(BaseSettings):
     uploads: UploadSettings = Field(default_factory=UploadSettings)
     deploy: DeploySettings = Field(default_factory=DeploySettings)
     loop: LoopSettings = Field(default_factory=LoopSettings)
+    kubeflow: KubeflowSettings = Field(default_factory=KubeflowSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     review: ReviewSettings = Field(default_factory=ReviewSettings)
     labelstudio: LabelStudioSettings = Field(default_factory=LabelStudioSettings)
@@ -438,6 +461,25 @@ def _refuse_unknown_variables() -> None:
             f"unknown variable {variable}",
             hint=f"did you mean {close[0]}?" if close else "see `nhan doctor --settings`",
         )
+
+
+def changed_variables(settings: Settings) -> dict[str, str]:
+    """The settings that differ from their defaults as NHAN_* variables, for another machine.
+
+    Where things are stored is left out: other machines reach it by other means, or with secrets.
+    """
+    found: dict[str, str] = {}
+    for table_name, info in Settings.model_fields.items():
+        table = _table_of(info.annotation)
+        if table is None or table_name == "storage":
+            continue
+        values, defaults = getattr(settings, table_name), table()
+        for name in table.model_fields:
+            value = getattr(values, name)
+            if value != getattr(defaults, name):
+                text = value if isinstance(value, str) else json.dumps(value)
+                found[f"{_PREFIX}{table_name.upper()}__{name.upper()}"] = text
+    return found
 
 
 def default_file() -> str:

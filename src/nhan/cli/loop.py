@@ -26,6 +26,9 @@ app = typer.Typer(
 
 _MARKS = {"ran": "✓", "skipped": "·", "refused": "✗", "failed": "✗", "running": "…"}
 
+# Longest wait for a round on a cluster: a day of training.
+_WAIT_S = 86_400.0
+
 _DATASET = typer.Option("", metavar="NAME", help="Dataset to freeze into. [loop.dataset]")
 _MODEL = typer.Option("", metavar="NAME", help="Model to train. [loop.model]")
 _JSON = typer.Option(False, "--json", help="One JSON document on stdout.")
@@ -39,6 +42,8 @@ def run(
     because: str = typer.Option("on demand", help="Why; kept with the round."),
     new: bool = typer.Option(False, "--new", help="Abandon an interrupted round, begin another."),
     again: bool = typer.Option(False, "--again", help="Do everything, even if nothing changed."),
+    cron: str = typer.Option("", metavar="TEXT", help="On kubeflow: by the clock, '0 2 * * *'."),
+    wait: bool = typer.Option(False, "--wait", help="On kubeflow: wait for the run to end."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done, do nothing."),
     as_json: bool = _JSON,
 ) -> None:
@@ -49,8 +54,13 @@ def run(
 
     Example: nhan loop run --because "the new receipts"
     """
-    if on != "local":
-        raise UserError(f"rounds cannot run on {on!r}", hint="--on local")
+    if on not in ("local", "kubeflow"):
+        raise UserError(f"rounds cannot run on {on!r}", hint="--on local, or --on kubeflow")
+    if on == "kubeflow" and not dry_run:
+        _submit(dataset, model, because, again=again, cron=cron, wait=wait, as_json=as_json)
+        return
+    if cron:
+        raise UserError("--cron is for --on kubeflow", hint="here: loop.cron and nhan loop watch")
     with Workspace.open() as workspace:
         plan = make_plan(
             workspace, dataset=dataset, model=model, reason=because, by=who(), again=again
@@ -166,6 +176,29 @@ def show(
         print_json(shown.to_json())
     else:
         _show(shown)
+
+
+def _submit(
+    dataset: str, model: str, because: str, *, again: bool, cron: str, wait: bool, as_json: bool
+) -> None:
+    from nhan.deploy.kubeflow_client import submit
+
+    with Workspace.open() as workspace:
+        done = submit(
+            workspace,
+            dataset=dataset,
+            model=model,
+            because=because,
+            again=again,
+            cron=cron,
+            wait_s=_WAIT_S if wait else 0,
+        )
+    if as_json:
+        print_json(done.to_json())
+        return
+    kind = "recurring run" if done.recurring else "run"
+    fresh = "uploaded" if done.uploaded else "known there"
+    typer.echo(f"{kind} {done.run} of version {done.version} ({fresh}) {done.state}".strip())
 
 
 def _print_expected(expected: list[Expected], *, as_json: bool) -> None:

@@ -39,7 +39,11 @@ MODEL_FORMS = {
     "compose": Form("nhan.deploy.compose", "compose.yaml with every engine, health and limits"),
     "grafana": Form("nhan.deploy.grafana", "Grafana dashboards, Prometheus rules and scraping"),
 }
-PIPELINE_FORMS: dict[str, Form] = {}
+PIPELINE_FORMS: dict[str, Form] = {
+    "kubeflow": Form("nhan.deploy.kubeflow", "a pipeline of Kubeflow Pipelines 2, FILE.yaml"),
+    "trainer": Form("nhan.deploy.trainer", "a TrainJob of Kubeflow Trainer, FILE.yaml"),
+    "katib": Form("nhan.deploy.katib", "a search of Katib, FILE.yaml"),
+}
 
 
 def write_model(workspace: Workspace, package: Package, form: str, out: Path) -> list[Path]:
@@ -85,4 +89,18 @@ def empty_folder(out: Path) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is in the way", hint="name a folder that does not exist yet")
     out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def new_file(out: Path) -> Path:
+    """A YAML file that a form writes, its folder made.
+
+    Raises:
+        UserError: it exists, or has another ending.
+    """
+    if out.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{out} is no name for a manifest", hint="end it in .yaml")
+    if out.exists():
+        raise UserError(f"{out} is in the way", hint="name a file that does not exist yet")
+    out.parent.mkdir(parents=True, exist_ok=True)
     return out

@@ -123,7 +123,7 @@ class TrainConfig(_Table):
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     machine: MachineConfig = Field(default_factory=MachineConfig)
     preflight: bool = Field(True, description="memorise one batch before the first hour is spent")
-    track: Literal["off", "mlflow", "tensorboard", "comet"] = Field(
+    track: Literal["off", "mlflow", "tensorboard", "comet", "print"] = Field(
         "mlflow", description="experiment log, where installed; it never stops a run"
     )
 

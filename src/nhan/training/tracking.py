@@ -12,35 +12,81 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from queue import Full, Queue
+from threading import Thread
 from typing import Any
 
 from nhan.training.config import TrainConfig
 
 _log = logging.getLogger(__name__)
 
+# Entries that may wait for a slow server: a run has a few hundred in all.
+_WAITING = 1_000
+_PATIENCE_S = 20.0
+
 
 class LoggerTracker:
-    """One of Lightning's loggers, kept from ever stopping a run.
+    """One of Lightning's loggers, kept from ever stopping or delaying a run.
+
+    Numbers are handed to a thread of the log's own: a server that is slow or away costs a training
+    nothing. What it could not take is missing there, never in the run's folder.
 
     Args:
         make: makes the logger; called once, when the first number comes.
         run: the run's id.
         config: logged as hyper-parameters.
+        patience_s: how long the end of a run waits for what is still on its way.
     """
 
-    def __init__(self, make: Callable[[], Any], run: str, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        run: str,
+        config: TrainConfig,
+        *,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
         self._make = make
         self._run = run
         self._config = config
+        self._patience_s = patience_s
         self._logger: Any = None
         self._broken = False
+        self._waiting: Queue[tuple[dict[str, float], int] | None] = Queue(_WAITING)
+        self._thread: Thread | None = None
 
     def log(self, numbers: dict[str, float], seen: int) -> None:
         """Note numbers; the first failure is reported once and ends the logging."""
-        self._try(lambda: self._open().log_metrics(numbers, step=seen))
+        if self._broken:
+            return
+        if self._thread is None:
+            # Libraries warn of their own tables and formats; told before the thread begins,
+            # because filters belong to the whole process.
+            for library in ("mlflow", "lightning", "comet_ml", "tensorboard"):
+                warnings.filterwarnings("ignore", module=f"{library}.*")
+            self._thread = Thread(target=self._work, name="experiment log", daemon=True)
+            self._thread.start()
+        try:
+            self._waiting.put_nowait((dict(numbers), seen))
+        except Full:
+            self._give_up(f"{_WAITING} entries wait already")
 
     def close(self) -> None:
-        """Finish the log, if it was ever opened."""
+        """Finish the log, if it was ever opened; wait a little for what is on its way."""
+        if self._thread is None:
+            return
+        try:
+            self._waiting.put(None, timeout=self._patience_s)
+        except Full:
+            return
+        self._thread.join(self._patience_s)
+        if self._thread.is_alive():
+            self._give_up(f"its server has not answered for {self._patience_s:g} s")
+
+    def _work(self) -> None:
+        while (entry := self._waiting.get()) is not None:
+            numbers, seen = entry
+            self._try(lambda n=numbers, s=seen: self._open().log_metrics(n, step=s))  # type: ignore[misc]
         if self._logger is not None:
             self._try(lambda: self._logger.finalize("success"))
 
@@ -54,15 +100,30 @@ class LoggerTracker:
         if self._broken:
             return
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                act()
+            act()
         except Exception as error:
+            self._give_up(str(error))
+
+    def _give_up(self, why: str) -> None:
+        if not self._broken:
             self._broken = True
-            _log.warning("the experiment log of run %s stops: %s", self._run, error)
+            _log.warning("the experiment log of run %s stops: %s", self._run, why)
 
 
-def open_tracker(config: TrainConfig, run: str, root: Path) -> LoggerTracker | None:
+class Printed:
+    """Numbers as `name=value` lines on standard output, for collectors that read a pod's log."""
+
+    def log(self, numbers: dict[str, float], seen: int) -> None:
+        """Print the numbers; the primary set's stand without its name."""
+        told = {name.rpartition("/")[2]: value for name, value in numbers.items()}
+        for name, value in {"seen": seen, **told}.items():
+            print(f"{name}={value:.6g}", flush=True)  # noqa: T201  that is what it is for
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def open_tracker(config: TrainConfig, run: str, root: Path) -> LoggerTracker | Printed | None:
     """The chosen log; None where it is off or its package is not installed.
 
     Args:
@@ -77,6 +138,8 @@ def open_tracker(config: TrainConfig, run: str, root: Path) -> LoggerTracker | N
         "tensorboard": ("tensorboard", lambda: _tensorboard(run, root)),
         "comet": ("comet_ml", lambda: _comet(run, root)),
     }
+    if config.track == "print":
+        return Printed()
     if config.track not in makers:
         return None
     package, make = makers[config.track]
@@ -96,6 +159,9 @@ def _mlflow(run: str, root: Path) -> Any:
     # MLflow looks up hosts and git unless told not to.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # By itself it tries a server that is away for several minutes before it says so.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     import mlflow  # sets up its loggers, which are quietened after that
     from lightning.pytorch.loggers import MLFlowLogger
 
