@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "freeze": ("nhan.cli.freeze", "Freeze the labelled samples into a dataset version."),
     "diff": ("nhan.cli.diff", "Compare two dataset versions."),
     "train": ("nhan.cli.train", "Train a model on a dataset version."),
+    "tune": ("nhan.cli.tune", "Search for better training options."),
     "evaluate": ("nhan.cli.evaluate", "Score a model on a frozen test set; write a report."),
     "promote": ("nhan.cli.promote", "Make a version the champion, if the gate agrees."),
     "rollback": ("nhan.cli.rollback", "Bring the previous champion back."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from nhan.training.preflight import Preflight, look_over, memorise
 from nhan.training.prepared import Chosen, LabelledPicture, Prepared, prepared
 from nhan.training.stream import open_stream, rehearsal_options
 from nhan.training.tracking import open_tracker
-from nhan.training.watch import BEST, CURVE, Judge, Standing
+from nhan.training.watch import BEST, CURVE, Judge, Standing, Tracker
 from nhan.workspace import Workspace
 
 CONFIG, FACTS, PREFLIGHT, RESULT = "config.json", "run.json", "preflight.json", "result.json"
@@ -89,6 +89,7 @@ def train(
     resume: bool = False,
     start: Path | None = None,
     note: Mapping[str, Any] | None = None,
+    trackers: Sequence[Tracker] = (),
     show: bool = True,
     console: Console | None = None,
 ) -> Run:
@@ -104,6 +105,7 @@ def train(
         resume: go on with the run of that id from its last checkpoint.
         start: weights of another model, a safetensors file, to begin with.
         note: JSON-able, kept in `run.json` from the beginning for whoever goes on with the run.
+        trackers: are told the numbers too, beside the config's experiment log.
         show: whether to draw progress bars.
         console: where to.
 
@@ -161,7 +163,7 @@ def train(
         if config.data.made and config.data.made_share
         else None,
         judges=[Judge("validation", begun.judged)] if len(begun.judged) else [],
-        trackers=[tracker] if tracker else [],
+        trackers=[*([tracker] if tracker else []), *trackers],
         judge_start=begun.answers or adopted is not None,
     )
     standing = fit(job, resume=resume, show=show, console=console)
