@@ -46,6 +46,9 @@ BENCHMARKS = (
     Benchmark(("review_queue.py", "--samples", "5000", "--answered", "300", "--turns", "20")),
     Benchmark(("training.py", "--lines", "160", "--rounds", "1")),
     Benchmark(("serving.py", "--rounds", "1", "--seconds", "2"), program="wrk"),
+    Benchmark(
+        ("uploads.py", "--uploads", "1000", "--rounds", "1", "--seconds", "2"), program="wrk"
+    ),
     Benchmark(("reading.py", "--made", "20", "--rounds", "1"), package="tesserocr"),
 )
 

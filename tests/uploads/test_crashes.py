@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from nhan.catalog.samples import read_rows
-from nhan.catalog.schema import predictions, samples
+from nhan.catalog.schema import corrections, labels, predictions, samples
 from nhan.images import content_hash
 from nhan.storage import NumberedLog
 from nhan.uploads.intake import take_in
@@ -247,6 +247,28 @@ def test_intake_ships_what_a_dead_server_left(workspace, draw_line):
     check(workspace, sender)
 
 
+@pytest.mark.parametrize("policy", ["answer", "refuse"])
+def test_a_server_whose_disk_is_full_goes_on_or_refuses(workspace, draw_line, small_disk, policy):
+    spool = {"NHAN_UPLOADS__SPOOL": str(small_disk / "spool"), "NHAN_UPLOADS__WHEN_FULL": policy}
+    sender = Sender(draw_line)
+    server = Server(workspace.root, NHAN_UPLOADS__SHIP_AFTER_S="3600", **spool)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(1_900_000))
+    try:
+        sender.start(server)
+        full = 'nhan_uploads_dropped_total{reason="full"}'
+        server.until(lambda: server.metric(full) > 20 or sender.statuses.count(503) > 20)
+        sender.stop()
+        assert set(sender.statuses) == ({200} if policy == "answer" else {200, 503})
+        assert sender.kept
+        filler.unlink()
+        status, _, headers = server.request("POST", "/predict", draw_line("room again"))
+        assert (status, headers["x-nhan-collected"]) == (200, "yes")
+    finally:
+        assert server.stop() == 0
+    check(workspace, sender)
+
+
 # Intake
 
 
@@ -295,8 +317,6 @@ def kill_intakes(workspace, upload, correct, *, uploads, kills, longest_s):
 
 
 def check_corrections(workspace, given):
-    from nhan.catalog.schema import corrections, labels
-
     with workspace.catalog.read() as connection:
         known = set(connection.scalars(sa.select(corrections.c.id)))
         count = connection.scalar(sa.select(sa.func.count()).select_from(labels))

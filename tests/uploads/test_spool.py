@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -280,18 +279,6 @@ def test_a_frame_of_another_version_does_not_block_the_rest(tmp_path, store):
 
 
 # A real disk that is full
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A file system of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("this user may not mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("seed", range(5))
