@@ -176,12 +176,7 @@ def test_a_disk_that_fails_to_sync_acknowledges_nothing(tmp_path, monkeypatch, s
 def test_segments_are_shipped_and_forgotten(tmp_path, store):
     folder = tmp_path / "spool"
     spool = Spool(folder, SpoolLimits(segment_s=0.05), on_closed=lambda: shipper.wake())
-
-    def done(frames):
-        spool.ledger.forget(frames)
-        spool.shipped()
-
-    shipper = Shipper(folder, store, on_shipped=done)
+    shipper = Shipper(folder, store, on_looked=spool.shipped)
     shipper.start()
     frames = [frame(number) for number in range(50)]
     for one in frames:
@@ -197,7 +192,7 @@ def test_segments_are_shipped_and_forgotten(tmp_path, store):
 def test_a_store_that_is_away_is_tried_until_it_is_back(tmp_path, store, monkeypatch):
     folder = tmp_path / "spool"
     spool = Spool(folder, SpoolLimits(segment_s=0.02), on_closed=lambda: shipper.wake())
-    shipper = Shipper(folder, store, on_shipped=spool.ledger.forget)
+    shipper = Shipper(folder, store, on_looked=spool.shipped)
     chance = random.Random(1)
     original = store.put_once
 
@@ -248,7 +243,21 @@ def test_no_picture_overwrites_another(tmp_path, store):
     assert store.read("images/00/1.png") == frame(1).body
 
 
-def test_a_new_process_knows_what_the_last_one_left(tmp_path):
+def test_what_others_ship_is_forgotten_too(tmp_path, store):
+    """An intake beside a running server may take its closed segments."""
+    folder = tmp_path / "spool"
+    spool = Spool(folder, SpoolLimits(segment_s=0.01))
+    put(spool, frame(1)).result(10)
+    until(lambda: ship_leftovers(folder, store) == 1)
+    put(spool, frame(2)).result(10)
+    assert len(spool.ledger) == 2
+    spool.shipped()
+    assert len(spool.ledger) == 1
+    assert spool.ledger.task_of(frame(2).key.split()[0]) == "text"
+    spool.close()
+
+
+def test_a_new_process_knows_what_the_last_one_left(tmp_path, store):
     folder = tmp_path / "spool"
     record = CorrectionRecord.make(f"0199f6e00000{1:016x}", "đúng", "an", trusted=True)
     text = Frame(CORRECTION, f"{record.prediction} {record.id}", dump(record.to_json()))
@@ -258,10 +267,11 @@ def test_a_new_process_knows_what_the_last_one_left(tmp_path):
     second = Spool(folder, SpoolLimits())
     assert second.ledger.task_of(record.prediction) == "text"
     assert second.ledger.corrections_of(record.prediction) == [record]
-    second.ledger.forget([frame(1), text])
+    first.close()
+    ship_leftovers(folder, store)
+    second.shipped()
     assert len(second.ledger) == 0
     assert second.ledger.corrections_of(record.prediction) == []
-    first.close()
     second.close()
 
 

@@ -115,9 +115,7 @@ class Collector:
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._kept = 0
         self.spool = Spool(folder, _limits(settings), on_closed=self._segment_closed)
-        self.shipper = Shipper(
-            folder, store, sync=settings.durable, on_shipped=self._segment_shipped
-        )
+        self.shipper = Shipper(folder, store, sync=settings.durable, on_looked=self.spool.shipped)
         self._sampler = Sampler(settings, _read_state(self._state))
         self.shipper.start()
 
@@ -234,12 +232,6 @@ class Collector:
             temporary.write_bytes(dump(self._sampler.to_json()))
             os.replace(temporary, self._state)
         self.shipper.wake()
-
-    # In the shipping thread
-
-    def _segment_shipped(self, frames: Any) -> None:
-        self.spool.ledger.forget(frames)
-        self.spool.shipped()
 
 
 def open_collector(root: Path, store: Store, settings: UploadSettings) -> Collector:

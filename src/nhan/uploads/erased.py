@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cached_property
 
 import sqlalchemy as sa
 
@@ -24,16 +25,19 @@ def note_erased(store: Store, *, user: str = "", upload: str = "", before: datet
 
 
 class Erased:
-    """The notes of a store, read once."""
+    """The notes of a store, read once, when they are first needed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._before: dict[str, datetime] = {}
         self._dropped: dict[str, UploadRecord] = {}
-        for path in store.list(layout.ERASED):
-            if path.endswith(".json"):
-                moment = layout.parse(store.read(path))["before"]
-                self._before[path] = datetime.fromisoformat(moment)
+
+    @cached_property
+    def _before(self) -> dict[str, datetime]:
+        return {
+            path: datetime.fromisoformat(layout.parse(self._store.read(path))["before"])
+            for path in self._store.list(layout.ERASED)
+            if path.endswith(".json")
+        }
 
     def covers(self, record: UploadRecord) -> bool:
         """Whether this upload is to be gone."""

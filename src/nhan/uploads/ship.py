@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,7 +43,8 @@ class Shipper:
         folder: of the spool; several servers may share it.
         store: where to.
         sync: make what a folder store was given survive a power cut before a segment goes.
-        on_shipped: called with the frames of each segment once it is gone.
+        on_looked: called when a segment is gone, and after each look at the folder, because others
+            may have shipped something.
 
     Attributes:
         uploads: how many were shipped since the start.
@@ -59,7 +60,7 @@ class Shipper:
         store: Store,
         *,
         sync: bool = True,
-        on_shipped: Callable[[Sequence[Frame]], None] = lambda _: None,
+        on_looked: Callable[[], None] = lambda: None,
     ) -> None:
         self.uploads = 0
         self.bytes = 0
@@ -68,7 +69,7 @@ class Shipper:
         self._folder = folder
         self._store = store
         self._sync = sync
-        self._on_shipped = on_shipped
+        self._on_looked = on_looked
         self._wake = threading.Event()
         self._stopping = threading.Event()
         threads = _THREADS_REMOTE if store.folder is None else _THREADS_FOLDER
@@ -127,6 +128,7 @@ class Shipper:
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
                 self._back()
+                self._on_looked()
                 pause_s = _FIRST_PAUSE_S
                 if stopping:
                     return
@@ -156,7 +158,7 @@ class Shipper:
         if self._sync and self._store.folder is not None:
             _sync_filesystem(self._store.folder)
         claimed.remove()
-        self._on_shipped(frames)
+        self._on_looked()
 
     def _send(self, frame: Frame) -> None:
         words = frame.key.split()

@@ -146,7 +146,8 @@ class Spool:
         return entry.future
 
     def shipped(self) -> None:
-        """Segments were removed; look again how much is left."""
+        """Segments may have been removed; look again what is left."""
+        self.ledger.forget_gone(self.folder)
         segment = self._segment
         own = segment.size if segment else 0
         self._others = max(0, journal.size_of(self.folder) - own)
@@ -258,8 +259,10 @@ class Spool:
         return None
 
     def _acknowledge(self, frames: list[tuple[_Entry, Frame]]) -> None:
+        segment = self._segment
         for entry, frame in frames:
-            self.ledger.add(frame)
+            if segment is not None:
+                self.ledger.add(segment.path.name, frame)
             self.written += 1
             if frame.kind == journal.UPLOAD:
                 self.full = False
