@@ -40,13 +40,16 @@ async def answer(
     What a header betrays is refused here, before it could wait behind others' pictures.
 
     Raises:
+        BadRequest: `X-Nhan-User` is no name.
         NhanError: see `Service.predict`.
         SpoolFull: they cannot be kept, and the settings say not to answer then.
     """
     _look_at_headers(pictures, context.limits)
     collector = context.collector
     keeping = collector is not None and collector.on and wants_keeping(request)
+    user = ""
     if collector is not None and keeping:
+        user = user_of(request)
         collector.require_room()
     service, left = context.service, gone(request)
     if len(pictures) == 1:
@@ -57,7 +60,7 @@ async def answer(
     headers = model_header(predictions)
     kept = False
     if collector is not None and keeping and predictions:
-        kept = await _keep(request, collector, predictions, pictures)
+        kept = await _keep(request, collector, predictions, pictures, user)
     headers["X-Nhan-Collected"] = "yes" if kept else "no"
     return Answers(predictions, headers)
 
@@ -119,9 +122,10 @@ async def _keep(
     collector: Collector,
     predictions: Sequence[Prediction],
     pictures: Sequence[bytes],
+    user: str,
 ) -> bool:
     """Hand the answers over and wait until they are safe; whether all of them are kept."""
-    user, consent = user_of(request), consent_of(request)
+    consent = consent_of(request)
     request_id = request.scope.get("nhan.request_id", b"").decode("latin-1")
     waiting = [
         asyncio.wrap_future(
