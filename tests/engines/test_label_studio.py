@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,21 +73,31 @@ def binh(server: LabelStudioServer) -> Person:
 def add(workspace: Workspace, draw_line: Callable[..., bytes]) -> Callable[..., list[int]]:
     """Takes pictures in, waiting to be labelled; their sample numbers."""
 
-    def make(*texts: str, task: str = "text", **facts: Any) -> list[int]:
-        new = []
-        for text in texts:
-            data = draw_line(text)
-            sha256 = content_hash(data)
-            picture = examine(data, sha256, workspace.picture_limits)
-            keep(workspace.store, picture.path, data)
-            new.append(
-                Sample(sha256, f"{text}.png", "test", "", "", State.NEW, picture=picture, **facts)
-            )
-        with workspace.catalog.write() as connection:
-            write_samples(connection, task, new)
-        return [int(one.id) for one in new]
+    def make(*texts: str, **facts: Any) -> list[int]:
+        return take_pictures(workspace, draw_line, *texts, **facts)
 
     return make
+
+
+def take_pictures(
+    workspace: Workspace,
+    draw_line: Callable[..., bytes],
+    *texts: str,
+    task: str = "text",
+    **facts: Any,
+) -> list[int]:
+    new = []
+    for text in texts:
+        data = draw_line(text)
+        sha256 = content_hash(data)
+        picture = examine(data, sha256, workspace.picture_limits)
+        keep(workspace.store, picture.path, data)
+        new.append(
+            Sample(sha256, f"{text}.png", "test", "", "", State.NEW, picture=picture, **facts)
+        )
+    with workspace.catalog.write() as connection:
+        write_samples(connection, task, new)
+    return [int(one.id) for one in new]
 
 
 class Bench:
@@ -125,6 +136,17 @@ class Bench:
 
     def pull(self, **options: Any) -> PullReport:
         return pull(self.workspace, self.client, self.connection, **options)
+
+    def variables(self) -> dict[str, str]:
+        """The environment of a command in this workspace."""
+        outside = {key: value for key, value in os.environ.items() if not key.startswith("NHAN_")}
+        return {
+            **outside,
+            "NHAN_LABELSTUDIO_TOKEN": self.server.owner.token,
+            "NHAN_WORKSPACE": str(self.workspace.root),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
 
     def tasks(self) -> list[dict[str, Any]]:
         return self.server.owner.tasks(self.connection.project)
@@ -393,6 +415,47 @@ def test_pictures_load_from_label_studios_pages_by_their_signed_links_alone(
     refused = httpx.get(expired)
     assert refused.status_code == 403
     assert "expired" in refused.json()["error"]["message"]
+
+
+def test_in_label_studios_own_page_the_picture_shows_and_the_suggestion_is_one_click_from_a_label(
+    bench: Bench, add, an: Person, nhan: Server
+) -> None:
+    browsers = pytest.importorskip("playwright.sync_api")
+    add("Label 42")
+    bench.links = Links(bench.links.signer, nhan.main, 365)
+    bench.set_up()
+    bench.suggest()
+    bench.push()
+    (task,) = bench.tasks()
+    size = Image.open(io.BytesIO(httpx.get(task["data"]["image"]).content)).width
+    address = f"{bench.server.address}/projects/{bench.connection.project}/data?task={task['id']}"
+    with browsers.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        flags[-1] += " , EXCLUDE 127.0.0.1"  # Label Studio's page asks for things from elsewhere
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        try:
+            context = browser.new_context()
+            context.add_cookies(
+                [
+                    {"name": one.name, "value": str(one.value), "domain": "127.0.0.1", "path": "/"}
+                    for one in an.web.cookies.jar
+                ]
+            )
+            page = context.new_page()
+            page.goto(address)
+            page.wait_for_function(
+                "w => [...document.querySelectorAll('img[src^=blob]')].some("
+                "one => one.naturalWidth == w)",
+                arg=size,
+                timeout=30_000,
+            )
+            page.get_by_text("Label 42", exact=True).first.wait_for()
+            page.get_by_role("button", name="Submit").click()
+            _eventually(lambda: bench.pull().labels == 1)
+        finally:
+            browser.close()
+    assert bench.states() == {"Label 42": ("labelled", "Label 42")}
+    assert bench.votes("Label 42") == [("Label 42", "an@nhan.test")]
 
 
 def test_a_form_that_browsers_do_not_show_is_linked_as_png(
@@ -777,12 +840,6 @@ def _kill_pulls(bench: Bench, an: Person, add, rounds: int) -> None:
     bench.push()
     tasks = bench.tasks()
     given: dict[str, str] = {}
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("NHAN_")},
-        "NHAN_LABELSTUDIO_TOKEN": an.token,
-        "NHAN_WORKSPACE": str(bench.workspace.root),
-        "OMP_NUM_THREADS": "1",
-    }
     share = 6
     killed = 0
     for turn in range(rounds):
@@ -792,7 +849,7 @@ def _kill_pulls(bench: Bench, an: Person, add, rounds: int) -> None:
             an.annotate(task["id"], given[name])
         process = subprocess.Popen(
             [sys.executable, "-m", "nhan", "labelstudio", "pull", "--full"],
-            env=environment,
+            env=bench.variables(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -822,16 +879,63 @@ def test_a_pull_killed_thirty_times_loses_nothing(bench: Bench, add, an: Person)
     _kill_pulls(bench, an, add, 30)
 
 
+def test_pushes_killed_at_random_moments_send_each_sample_once(
+    bench: Bench, add, an: Person
+) -> None:
+    dice = random.Random(5)
+    add(*(f"line {number}" for number in range(400)))
+    bench.set_up()
+    command = [sys.executable, "-m", "nhan", "labelstudio", "push", "--no-suggest"]
+    killed = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            command, env=bench.variables(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            process.wait(dice.uniform(0.8, 1.8))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+            killed += 1
+    with bench.workspace.catalog.write() as connection:  # as if three minutes had gone by
+        long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+        connection.execute(labelstudio_tasks.update().values(pushed_at=long_ago))
+    bench.push()
+    shown = Counter(task["data"]["sha256"] for task in bench.tasks())
+    assert len(shown) == 400
+    assert set(shown.values()) == {1}
+    with bench.workspace.catalog.read() as connection:
+        rows = connection.execute(sa.select(labelstudio_tasks.c.task_id)).scalars().all()
+    assert sorted(rows) == [task["id"] for task in bench.tasks()]
+    assert killed
+
+
+def test_postgresql_and_s3_serve_as_well(
+    server: LabelStudioServer, an: Person, tmp_path: Path, postgres_url: str, s3_url: str,
+    draw_line: Callable[..., bytes],
+) -> None:  # fmt: skip
+    with Workspace.init(tmp_path / "w", objects=s3_url, catalog=postgres_url) as workspace:
+        made = Bench(workspace, server)
+        with made.client:
+            take_pictures(workspace, draw_line, "one", "two")
+            made.set_up()
+            assert made.push().pushed == 2
+            assert made.push().pushed == 0
+            first, second = made.tasks()
+            an.annotate(first["id"], "một")
+            an.annotate(second["id"], None, was_cancelled=True)
+            assert made.pull().outcomes == {"labelled": 1, "skipped": 1}
+            assert not made.pull().changed
+            assert made.states() == {"one": ("labelled", "một"), "two": ("skipped", None)}
+
+
 def test_two_pushes_at_once_send_each_sample_once(bench: Bench, add, an: Person) -> None:
     add(*(f"line {number}" for number in range(300)))
     bench.set_up()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("NHAN_")},
-        "NHAN_LABELSTUDIO_TOKEN": an.token,
-        "NHAN_WORKSPACE": str(bench.workspace.root),
-    }
     command = [sys.executable, "-m", "nhan", "labelstudio", "push", "--no-suggest", "--json"]
-    running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(2)]
+    running = [
+        subprocess.Popen(command, env=bench.variables(), stdout=subprocess.PIPE) for _ in range(2)
+    ]
     sent = [json.loads(process.communicate(timeout=120)[0])["pushed"] for process in running]
     assert sum(sent) == 300
     shown = Counter(task["data"]["sha256"] for task in bench.tasks())
@@ -850,15 +954,9 @@ def test_webhooks_wake_the_watch_and_ctrl_c_ends_it(
     assert report.connection.webhook is not None, report.notes
     bench.push()
     one, two = bench.tasks()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("NHAN_")},
-        "NHAN_LABELSTUDIO_TOKEN": an.token,
-        "NHAN_WORKSPACE": str(workspace.root),
-        "PYTHONUNBUFFERED": "1",
-    }
     command = [sys.executable, "-m", "nhan", "labelstudio", "watch", "--every", "600"]
     process = subprocess.Popen(
-        [*command, "--no-suggest"], env=environment, stdout=subprocess.PIPE,
+        [*command, "--no-suggest"], env=bench.variables(), stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -896,14 +994,9 @@ def test_without_webhooks_the_watch_polls(
 ) -> None:
     add("one")
     bench.set_up()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("NHAN_")},
-        "NHAN_LABELSTUDIO_TOKEN": an.token,
-        "NHAN_WORKSPACE": str(workspace.root),
-    }
     command = [sys.executable, "-m", "nhan", "labelstudio", "watch", "--every", "0.5"]
     process = subprocess.Popen(
-        [*command, "--no-suggest"], env=environment, stdout=subprocess.DEVNULL,
+        [*command, "--no-suggest"], env=bench.variables(), stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

@@ -22,8 +22,8 @@ NOTE = "labelstudio.webhook"
 
 # One query's share of bound values.
 _AT_ONCE = 1000
-# A batch is sent within seconds; whoever claimed so long ago is gone.
-_CLAIM_LASTS = timedelta(minutes=10)
+# A batch is sent within the minute that a request may take; whoever claimed before that is gone.
+_CLAIM_LASTS = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,12 @@ def give_up_old_claims(connection: sa.Connection, project: str) -> int:
         )
     )
     return int(outcome.rowcount)
+
+
+def count_claims(connection: sa.Connection, project: str) -> int:
+    """How many samples a push has claimed and not yet sent."""
+    query = sa.select(sa.func.count()).where(tasks.c.project == project, tasks.c.task_id < 0)
+    return int(connection.scalar(query) or 0)
 
 
 def record_tasks(

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -16,12 +16,11 @@ from nhan.cli.console import print_json, progress, stdout
 from nhan.errors import MissingExtra, NhanError, SettingsError, UserError
 from nhan.review.labelstudio.connection import Connection, load_connection
 from nhan.review.labelstudio.links import Links, load_signer
+from nhan.review.labelstudio.report import PullReport, PushReport
 from nhan.workspace import Workspace
 
 if TYPE_CHECKING:
     from nhan.review.labelstudio.client import LabelStudio
-    from nhan.review.labelstudio.pull import PullReport
-    from nhan.review.labelstudio.push import PushReport
     from nhan.review.labelstudio.setup import SetupReport
     from nhan.review.labelstudio.suggest import Suggester
 
@@ -329,6 +328,7 @@ def _print_push(report: PushReport) -> None:
         (report.relinked, f"links of pictures {would}renewed"),
         (report.gone, "are gone from the project: nhan labelstudio pull"),
         (report.waiting, "more are waiting (--limit)"),
+        (report.claimed, "are claimed by another push; if that was killed, for three minutes more"),
     ):
         if count:
             stdout.print(f"  {count} {what}")
@@ -382,9 +382,7 @@ def _print_skipped(report: PushReport | PullReport) -> None:
         stdout.print(f"    → {hint}", markup=False)
 
 
-def _tell(report: Any) -> None:
-    from nhan.review.labelstudio.push import PushReport
-
+def _tell(report: PullReport | PushReport) -> None:
     if isinstance(report, PushReport):
         _print_push(report)
     else:

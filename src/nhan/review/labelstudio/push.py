@@ -18,6 +18,7 @@ from nhan.catalog.labelstudio import (
     Said,
     all_links,
     claim,
+    count_claims,
     find_candidates,
     find_samples,
     give_up,
@@ -157,6 +158,7 @@ class _Push:
             found = find_candidates(
                 connection, self._connection.task, key, states=states, limit=None
             )
+            self.report.claimed = count_claims(connection, key)
         wanted = found if limit is None else found[:limit]
         self.report.waiting = len(found) - len(wanted)
         done = 0
