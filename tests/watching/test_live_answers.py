@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from blocks import picture
 
 from nhan.datasets.freeze import freeze
+from nhan.models.bundled import bundled_package
+from nhan.models.package import publish
 from nhan.watching.drift import has_drifted, measure_drift
 from nhan.watching.fresh import FreshLabels
+from nhan.watching.place import version_at
 from nhan.watching.quality import estimate_quality, of_version, wilson
 from nhan.workspace import Workspace
 
@@ -96,3 +101,22 @@ def test_fresh_labels_are_those_that_no_version_holds(
             "INSERT INTO events (at, kind, given_by, data) VALUES ('2026-01-01', 'x', '', '{}')"
         )
     assert fresh.count(workspace) == 0
+
+
+def test_a_number_that_the_bundled_reader_had_first_means_both(
+    workspace: Workspace, answered: Answered
+) -> None:
+    answered([picture(1)], ["abcd"], truths=["abxx"], sampled="random")
+    number = bundled_package().spec.version
+    time.sleep(1.1)  # a package's time is told in seconds
+    for run in range(number):  # versions up to the bundled reader's own number
+        spec = {"task": "text", "serve": "model.onnx"}
+        publish(workspace.store, MODEL, {"model.onnx": b"not asked"}, spec, run=f"run-{run}")
+    time.sleep(1.1)
+    answered([picture(2)], ["abcd"], truths=["abcd"], sampled="random")
+    rates = {one["version"]: one["value"] for one in estimate_quality(workspace, MODEL)["versions"]}
+    assert rates == {f"{number} (bundled)": 0.5, str(number): 0.0}
+    now = datetime.now(UTC)
+    assert version_at(workspace, MODEL, str(number), now).spec.run == f"run-{number - 1}"
+    assert version_at(workspace, MODEL, str(number), now - timedelta(days=1)).spec.run != "run-2"
+    assert version_at(workspace, MODEL, "77", now) is None

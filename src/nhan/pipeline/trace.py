@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,10 +18,10 @@ from nhan.catalog.schema import corrections, decisions, labels, predictions, sam
 from nhan.datasets.layout import SPLITS
 from nhan.datasets.read import DatasetVersion, list_datasets, open_dataset
 from nhan.errors import NotFound
-from nhan.models.bundled import bundled_package
 from nhan.models.package import Package
 from nhan.models.registry import Registry
 from nhan.uploads.record import UploadRecord, inbox_path, is_id, taken_path
+from nhan.watching.place import version_at
 from nhan.workspace import Workspace
 
 # Samples of a dataset version that are shown for each who labelled; the manifest counts all.
@@ -70,7 +71,8 @@ def _backward(workspace: Workspace, prediction: Json) -> Json:
     sample = prediction.pop("sample_id", None)
     if sample is not None:
         found["sample"] = _sample(workspace, sample)
-    package = _package(workspace, prediction["model"], prediction["version"])
+    at = datetime.fromisoformat(prediction["at"])
+    package = version_at(workspace, prediction["model"], prediction["version"], at)
     if package is None:
         return found
     found["model"] = _model(workspace, package)
@@ -198,19 +200,6 @@ def _label(row: sa.RowMapping) -> Json:
         "external": row["external_id"],
         "at": row["given_at"].isoformat(),
     }
-
-
-def _package(workspace: Workspace, model: str, version: str) -> Package | None:
-    bundled = bundled_package()
-    try:
-        return Registry(workspace.store).open(model, int(version))
-    except (NotFound, ValueError):
-        if bundled is not None and (bundled.spec.name, str(bundled.spec.version)) == (
-            model,
-            version,
-        ):
-            return bundled
-        return None
 
 
 def _model(workspace: Workspace, package: Package) -> Json:

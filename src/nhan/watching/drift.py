@@ -21,9 +21,10 @@ from nhan.datasets.read import DatasetVersion, open_dataset
 from nhan.errors import BadPicture, NotFound
 from nhan.evaluation.kept import stored
 from nhan.images import decode
+from nhan.models.bundled import bundled_package
 from nhan.models.package import Package
 from nhan.tasks import get_task
-from nhan.watching.place import answering, read_watch, write_watch
+from nhan.watching.place import answering, read_watch, version_name, write_watch
 from nhan.watching.stability import Stability, compare_numbers, compare_symbols
 from nhan.watching.traits import Traits, look, look_at, numbers
 from nhan.workspace import Workspace
@@ -78,7 +79,7 @@ def measure_drift(workspace: Workspace, model: str) -> dict[str, Any] | None:
     _add(features, "mix", "what answers are made of", found, recent, everyone, threshold)
     document = {
         "model": model,
-        "version": package.spec.version,
+        "version": version_name(workspace, package),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "recent": len(recent),
         "reference": {"of": reference.of, "count": len(reference.traits)},
@@ -94,7 +95,9 @@ def has_drifted(workspace: Workspace, model: str) -> str:
     """What has drifted, by the last measurement of the version that answers; empty for nothing."""
     document = read_watch(workspace.store, model, DRIFT)
     package = answering(workspace, model)
-    if document is None or package is None or document["version"] != package.spec.version:
+    if document is None or package is None:
+        return ""
+    if document["version"] != version_name(workspace, package):
         return ""
     return ", ".join(document["features"][name]["words"] for name in document["drifted"])
 
@@ -131,6 +134,7 @@ def _answered(workspace: Workspace, package: Package, *, newest: bool) -> list[T
         .where(
             predictions.c.model == package.spec.name,
             predictions.c.version == str(package.spec.version),
+            *_own(workspace, package),
         )
         .order_by(order)
         .limit(_RECENT)
@@ -151,6 +155,17 @@ def _answered(workspace: Workspace, package: Package, *, newest: bool) -> list[T
         )
         for row, seen in zip(rows, looks, strict=True)
     ]
+
+
+def _own(workspace: Workspace, package: Package) -> list[sa.ColumnElement[bool]]:
+    """Leaves out what the bundled reader answered under the same number, before this version."""
+    bundled = bundled_package()
+    names = package.spec.name, package.spec.version
+    if bundled is None or (bundled.spec.name, bundled.spec.version) != names:
+        return []
+    if package.store is not workspace.store:
+        return []
+    return [predictions.c.at >= datetime.fromisoformat(package.spec.created)]
 
 
 @dataclass(frozen=True)

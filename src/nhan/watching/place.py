@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from nhan.errors import NotFound
@@ -21,6 +23,29 @@ def answering(workspace: Workspace, model: str) -> Package | None:
         return registry.open(model, champion)
     bundled = bundled_package() if workspace.settings.serve.bundled else None
     return bundled if bundled is not None and bundled.spec.name == model else None
+
+
+def version_name(workspace: Workspace, package: Package) -> str:
+    """A version as documents name it; the bundled reader is no version of the workspace's."""
+    number = str(package.spec.version)
+    return number if package.store is workspace.store else f"{number} (bundled)"
+
+
+def version_at(workspace: Workspace, model: str, version: str, at: datetime) -> Package | None:
+    """The package that a model's version was at some moment; None where nobody knows it.
+
+    The bundled reader counts its versions by itself: what the workspace published under the same
+    number later is another one.
+    """
+    bundled = bundled_package()
+    own: Package | None = None
+    with suppress(NotFound, ValueError):
+        own = Registry(workspace.store).open(model, int(version))
+    if bundled is None or (bundled.spec.name, str(bundled.spec.version)) != (model, version):
+        return own
+    if own is not None and datetime.fromisoformat(own.spec.created) <= at:
+        return own
+    return bundled
 
 
 def read_watch(store: Store, model: str, name: str) -> dict[str, Any] | None:

@@ -21,9 +21,10 @@ from nhan.catalog.schema import labels, predictions, samples
 from nhan.datasets.read import open_dataset
 from nhan.errors import NotFound
 from nhan.evaluation.intervals import bootstrap
+from nhan.models.bundled import bundled_package
 from nhan.models.registry import Registry
 from nhan.tasks import get_task
-from nhan.watching.place import answering, write_watch
+from nhan.watching.place import answering, version_name, write_watch
 from nhan.workspace import Workspace
 
 QUALITY = "quality.json"
@@ -85,7 +86,7 @@ def estimate_quality(workspace: Workspace, model: str) -> dict[str, Any] | None:
         )
     document = {
         "model": model,
-        "version": str(package.spec.version),
+        "version": version_name(workspace, package),
         "task": task.name,
         "metric": task.primary,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -121,10 +122,11 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 
 def _random_answers(workspace: Workspace, model: str, task: str) -> Iterable[_Answer]:
     """Answers to pictures that chance chose; the first of each picture and version."""
+    bundled = _bundled_until(workspace, model)
     query = (
         sa.select(
-            predictions.c.version, samples.c.sha256, predictions.c.value, labels.c.value,
-            samples.c.state,
+            predictions.c.version, predictions.c.at, samples.c.sha256, predictions.c.value,
+            labels.c.value, samples.c.state,
         )
         .join(samples, samples.c.id == predictions.c.sample_id)
         .outerjoin(labels, labels.c.id == samples.c.label_id)
@@ -136,10 +138,23 @@ def _random_answers(workspace: Workspace, model: str, task: str) -> Iterable[_An
     with workspace.catalog.read() as connection:
         rows = connection.execute(query).all()
     first: dict[tuple[str, str], _Answer] = {}
-    for version, sha256, answer, truth, state in rows:
+    for number, at, sha256, answer, truth, state in rows:
+        version = f"{number} (bundled)" if number in bundled and at < bundled[number] else number
         stands = truth if state in TRAINABLE else None
         first.setdefault((version, sha256), _Answer(version, sha256, answer, stands))
     return first.values()
+
+
+def _bundled_until(workspace: Workspace, model: str) -> dict[str, datetime]:
+    """The bundled reader's version, and until when that number meant the bundled reader."""
+    bundled = bundled_package()
+    if bundled is None or bundled.spec.name != model:
+        return {}
+    try:
+        own = Registry(workspace.store).open(model, bundled.spec.version)
+    except NotFound:
+        return {str(bundled.spec.version): datetime.max.replace(tzinfo=UTC)}
+    return {str(bundled.spec.version): datetime.fromisoformat(own.spec.created)}
 
 
 def _learned(workspace: Workspace, model: str, version: str) -> frozenset[str]:
