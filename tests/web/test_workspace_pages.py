@@ -17,6 +17,7 @@ from nhan.serving import sessions
 from nhan.serving.app import create_app
 from nhan.serving.keys import add_key, load_keyring
 from nhan.settings import ServeSettings
+from nhan.web.errand import Errands
 from nhan.web.mount import furnish
 from nhan.web.pulse import quantile
 
@@ -156,6 +157,32 @@ def test_what_a_promotion_names_is_never_an_option(ask, shop):
         body = {"json": {"model": name}}
         (answer,) = ask(("POST", "/models/api/promote", {"accept": "*/*"}, body), root=shop.root)
         assert answer.status_code in (400, 404)
+
+
+def test_a_report_never_begins_an_evaluation(ask, shop):
+    query = "model=toy@1&dataset=lines@none"
+    (answer,) = ask(("GET", f"/models/report?{query}", {"accept": "*/*"}), root=shop.root)
+    assert answer.status_code == 404
+
+
+def test_errands_are_run_two_at_a_time(shop, monkeypatch):
+    running, most = 0, 0
+
+    async def slowly(arguments, environment):
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return 0, b"{}", b""
+
+    monkeypatch.setattr("nhan.web.errand._run", slowly)
+
+    async def scenario():
+        errands = Errands(shop.root)
+        await asyncio.gather(*[errands.run("audit") for _ in range(6)])
+
+    asyncio.run(scenario())
+    assert most == 2
 
 
 def test_watch_counts_answers_as_they_come(ask, shop, toy_picture):

@@ -43,7 +43,7 @@ async def docs(request: Request) -> Response:
     for path, methods in request.app.openapi()["paths"].items():
         for method, told in methods.items():
             group = (told.get("tags") or [""])[0]
-            text = told.get("description") or told.get("summary", "")
+            text = (told.get("description") or told.get("summary", "")).partition("\n\n")[0]
             routes.setdefault(group, []).append(
                 {"method": method.upper(), "path": path, "text": text}
             )

@@ -13,7 +13,7 @@ from nhan.serving.context import context_of
 from nhan.tasks import TASKS
 from nhan.web import pages
 from nhan.web.desk import desk_of
-from nhan.web.errand import run_command
+from nhan.web.errand import errands_of
 from nhan.workspace import Workspace
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +44,7 @@ async def data(request: Request) -> Response:
 @router.post("/data/api/audit")
 async def audit(request: Request, wanted: Audit) -> dict[str, Any]:
     """Run the label doctor; its examples come with the hash of their picture."""
-    found = await run_command(context_of(request).root, "audit", "--task", wanted.task, "--json")
+    found = await errands_of(request).run("audit", "--task", wanted.task, "--json")
     numbers = {
         example["sample"] for finding in found["findings"] for example in finding["examples"]
     }
@@ -59,7 +59,7 @@ async def audit(request: Request, wanted: Audit) -> dict[str, Any]:
 async def diff(request: Request, before: str, after: str) -> dict[str, Any]:
     """What changed between two versions; of each kind of change the first few."""
     # After "--" nothing is an option, whatever a name begins with.
-    found = await run_command(context_of(request).root, "diff", "--json", "--", before, after)
+    found = await errands_of(request).run("diff", "--json", "--", before, after)
     found["changes"] = {kind: members[:_SHOWN] for kind, members in found["changes"].items()}
     return dict(found)
 

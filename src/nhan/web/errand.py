@@ -11,33 +11,65 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from starlette.requests import Request
 
 from nhan.errors import Conflict, DeadlinePassed, GateRefused, JobFailed, NhanError, NotFound
 
 # A gate measures two models on a test set.
 _LONGEST_S = 1800.0
+_AT_ONCE = 2
 
 
-async def run_command(root: Path | None, *arguments: str, who: str = "") -> Any:
-    """Run `nhan ARGUMENTS` in the workspace and give the JSON it prints; None if it prints none.
+class Errands:
+    """Runs commands of ours, few at a time: whoever asks for more waits.
 
     Args:
-        root: the workspace.
-        arguments: the command line.
-        who: in whose name; empty for the server's own user.
-
-    Raises:
-        NotFound: there is no workspace, or what the command names does not exist.
-        GateRefused, Conflict, JobFailed: what the command refused, in its words.
-        DeadlinePassed: it took half an hour.
+        root: the workspace; None where the server has none.
     """
-    if root is None:
-        raise NotFound("this server has no workspace", hint="nhan serve --workspace DIR")
-    environment = {**os.environ, "NHAN_WORKSPACE": str(root)}
-    if who:
-        environment["LOGNAME"] = who  # where the promotion log gets its name from
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._places = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self, *arguments: str, who: str = "") -> Any:
+        """Run `nhan ARGUMENTS` and give the JSON it prints; None if it prints none.
+
+        Args:
+            arguments: the command line.
+            who: in whose name; empty for the server's own user.
+
+        Raises:
+            NotFound: there is no workspace, or what the command names does not exist.
+            GateRefused, Conflict, JobFailed: what the command refused, in its words.
+            DeadlinePassed: it took half an hour.
+        """
+        if self._root is None:
+            raise NotFound("this server has no workspace", hint="nhan serve --workspace DIR")
+        environment = {**os.environ, "NHAN_WORKSPACE": str(self._root)}
+        if who:
+            environment["LOGNAME"] = who  # where the promotion log gets its name from
+        async with self._places:
+            code, printed, said = await _run(arguments, environment)
+        document = _parse(printed)
+        # An audit that finds faults prints them, and ends with 1.
+        if code and document is None:
+            raise _refusal(arguments[0], code, said.decode("utf-8", "replace"))
+        return document
+
+
+def errands_of(request: Request) -> Errands:
+    """The errands of the server that a request came to."""
+    errands: Errands = request.app.state.errands
+    return errands
+
+
+async def _run(
+    arguments: Sequence[str], environment: Mapping[str, str]
+) -> tuple[int, bytes, bytes]:
     # Behind whatever answers pictures.
     politely = ("nice", "-n", "10") if shutil.which("nice") else ()
     process = await asyncio.create_subprocess_exec(
@@ -56,11 +88,7 @@ async def run_command(root: Path | None, *arguments: str, who: str = "") -> Any:
     except BaseException:
         process.kill()
         raise
-    document = _parse(printed)
-    # An audit that finds faults prints them, and ends with 1.
-    if process.returncode and document is None:
-        raise _refusal(arguments[0], process.returncode, said.decode("utf-8", "replace"))
-    return document
+    return process.returncode or 0, printed, said
 
 
 def _parse(printed: bytes) -> Any:

@@ -7,9 +7,8 @@ a second and 25 MB. A server that only answers pictures starts without.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match
@@ -22,41 +21,35 @@ class LateRoutes(BaseRoute):
     Args:
         app: where the routers go.
         modules: the module, with its `router`, by the beginning of its routes' paths.
+        describing: paths that tell of all routes, so that all modules must be there.
     """
 
-    def __init__(self, app: FastAPI, modules: Mapping[str, str]) -> None:
+    def __init__(
+        self, app: FastAPI, modules: Mapping[str, str], *, describing: Collection[str] = ()
+    ) -> None:
         self._app = app
-        self._waiting = dict(modules)
-        self._describe = app.openapi
-        app.openapi = self._openapi  # type: ignore[method-assign]
-        app.router.routes.append(self)
+        self._modules = dict(modules)
+        self._waiting = list(modules)
+        self._describing = frozenset(describing)
+        app.router.routes.insert(0, self)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether a path belongs to a module that is still to be imported."""
-        found = scope["type"] == "http" and self._module(scope["path"]) is not None
+        """Whether a path needs a module that is still to be imported."""
+        found = scope["type"] == "http" and bool(self._needed(scope["path"]))
         return (Match.FULL if found else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Import the module, and let its own routes answer."""
-        prefix = self._module(scope["path"])
-        if prefix is not None:
-            await asyncio.to_thread(import_module, self._waiting[prefix])
-            self._include(prefix)
+        """Import what is needed, and let its own routes answer."""
+        for prefix in self._needed(scope["path"]):
+            module = await asyncio.to_thread(import_module, self._modules[prefix])
+            if prefix in self._waiting:  # else another request was quicker
+                self._waiting.remove(prefix)
+                self._app.include_router(module.router)
+        if not self._waiting and self in self._app.router.routes:
+            self._app.router.routes.remove(self)
         await self._app.router(scope, receive, send)
 
-    def _module(self, path: str) -> str | None:
-        for prefix in self._waiting:
-            if path == prefix or path.startswith(prefix + "/"):
-                return prefix
-        return None
-
-    def _include(self, prefix: str) -> None:
-        module = self._waiting.pop(prefix, None)  # None: another request was quicker
-        if module is not None:
-            self._app.include_router(import_module(module).router)
-            self._app.openapi_schema = None
-
-    def _openapi(self) -> dict[str, Any]:
-        for prefix in list(self._waiting):
-            self._include(prefix)
-        return self._describe()
+    def _needed(self, path: str) -> list[str]:
+        if path in self._describing:
+            return list(self._waiting)
+        return [one for one in self._waiting if path == one or path.startswith(one + "/")]

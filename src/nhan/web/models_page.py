@@ -17,7 +17,7 @@ from nhan.serving.access import holder
 from nhan.serving.context import Context, context_of
 from nhan.web import pages
 from nhan.web.desk import desk_of
-from nhan.web.errand import run_command
+from nhan.web.errand import errands_of
 from nhan.workspace import Workspace
 
 router = APIRouter(include_in_schema=False)
@@ -75,8 +75,8 @@ async def promote(request: Request, change: Change) -> dict[str, Any]:
     """
     _require_version(change.model)
     because = ["--because", change.because] if change.because else []
-    entry = await run_command(
-        context_of(request).root, "promote", change.model, "--json", *because, who=_who(request)
+    entry = await errands_of(request).run(
+        "promote", change.model, "--json", *because, who=_who(request)
     )
     return await _carried_out(request, entry)
 
@@ -97,10 +97,10 @@ async def rollback(request: Request, change: Change) -> dict[str, Any]:
 async def report(request: Request, model: str, dataset: str, split: str = "test") -> Response:
     """The evaluation report of a version: one page that says how it does, and where it fails."""
     _require_version(model)
+    await desk_of(request).run(_require_record, model, dataset, split)
     with tempfile.TemporaryDirectory(prefix="nhan-report-") as folder:
         file = Path(folder) / "report.html"
-        await run_command(
-            context_of(request).root,
+        await errands_of(request).run(
             "evaluate", "--report", str(file), "--split", split, "--", model, dataset,
         )  # fmt: skip
         html = file.read_bytes()
@@ -176,6 +176,19 @@ def _require_version(ref: str) -> None:
     name, version = parse_ref(ref)
     if version is None:
         raise NotFound(f"{name} without a version", hint=f"{name}@1")
+
+
+def _require_record(workspace: Workspace, ref: str, dataset: str, split: str) -> None:
+    """A report tells what was measured before; a page must not begin to measure."""
+    from nhan.evaluation.kept import stored
+    from nhan.models.registry import Registry
+
+    name, version = parse_ref(ref)
+    package = Registry(workspace.store).open(name, version or 0)
+    if (dataset, split) not in {
+        (one.dataset, one.split) for one in stored(workspace.store, package)
+    }:
+        raise NotFound(f"{ref} was not evaluated on {dataset} {split}", hint=f"nhan evaluate {ref}")
 
 
 def _who(request: Request) -> str:

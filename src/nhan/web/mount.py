@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 from nhan.serving.context import Context
 from nhan.web import console, data_page, models_page, pages, review_page, watch_page
 from nhan.web.desk import Desk
+from nhan.web.errand import Errands
 from nhan.web.late import LateRoutes
 from nhan.web.pulse import Pulse
 
@@ -29,10 +30,11 @@ LATE = {
 def furnish(app: FastAPI, context: Context) -> None:
     """Add the console to the application of the main address."""
     app.state.desk = Desk(context.root)
+    app.state.errands = Errands(context.root)
     app.state.pulse = Pulse(context)
     app.state.error_page = pages.show_error
     context.closing.append(app.state.desk.close)
     context.closing.append(app.state.pulse.stop)
     for router in ROUTERS:
         app.include_router(router)
-    LateRoutes(app, LATE)
+    LateRoutes(app, LATE, describing=("/openapi.json", "/docs"))

@@ -12,7 +12,7 @@ from nhan.serving.context import Context, context_of
 from nhan.serving.roster import Deployment
 from nhan.web import pages
 from nhan.web.desk import desk_of
-from nhan.web.errand import run_command
+from nhan.web.errand import errands_of
 from nhan.web.pulse import Pulse, shares
 from nhan.workspace import Workspace
 
@@ -55,9 +55,7 @@ async def kept(request: Request, model: str) -> dict[str, Any]:
 @router.get("/watch/api/rounds")
 async def rounds(request: Request) -> dict[str, Any]:
     """The newest rounds, and why each of their steps ran or was skipped."""
-    found = await run_command(
-        context_of(request).root, "loop", "list", "--json", "--limit", str(_ROUNDS)
-    )
+    found = await errands_of(request).run("loop", "list", "--json", "--limit", str(_ROUNDS))
     return {"rounds": found}
 
 

@@ -3,6 +3,8 @@
 import { language } from "./page.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+// Who watches the width of a chart's place; drawn anew, it is watched anew.
+const observers = new WeakMap();
 // Width of a letter of the labels, px, about.
 const LETTER = 6.6;
 const EDGE = { left: 46, right: 14, top: 12, bottom: 28 };
@@ -33,17 +35,20 @@ export function ticks(low, high, count) {
  * hear the page.
  */
 export function chart(host, spec) {
+  observers.get(host)?.disconnect();
   const draw = () => {
     const width = Math.max(host.clientWidth, 220);
     host.replaceChildren(drawn(spec, width, spec.height ?? 200));
   };
   draw();
   let last = host.clientWidth;
-  new ResizeObserver(() => {
+  const observer = new ResizeObserver(() => {
     if (Math.abs(host.clientWidth - last) < 2) return;
     last = host.clientWidth;
     draw();
-  }).observe(host);
+  });
+  observer.observe(host);
+  observers.set(host, observer);
 }
 
 function drawn(spec, width, height) {

@@ -13,12 +13,15 @@ export class Outbox {
   /**
    * `deliver(entry)` sends one and throws a `Problem` where it cannot;
    * `tell(state)` hears `{waiting, reachable}` whenever that changes;
-   * `refused(entry, problem)` hears of what the server will never take.
+   * `refused(entry, problem)` hears of what the server will never take;
+   * `mine(entry)` tells what may be sent now: another person's waits until they are back.
    */
-  constructor({ deliver, tell, refused }) {
+  constructor({ deliver, tell, refused, mine }) {
+    this.mine = mine;
     this.deliver = deliver;
     this.tell = tell;
     this.refused = refused;
+    this.unwritten = new Map();
     this.sending = null;
     this.pause = SHORTEST_MS;
     this.timer = 0;
@@ -27,14 +30,24 @@ export class Outbox {
 
   /** What waits, oldest first: each under its key. */
   entries() {
-    return Object.keys(localStorage).filter((key) => key.startsWith(PREFIX)).sort().map((key) => ({ key, entry: JSON.parse(localStorage.getItem(key)) }));
+    const keys = [...Object.keys(localStorage).filter((key) => key.startsWith(PREFIX)), ...this.unwritten.keys()];
+    return keys.sort().map((key) => ({ key, entry: this.unwritten.get(key) ?? JSON.parse(localStorage.getItem(key)) })).filter(({ entry }) => this.mine(entry));
+  }
+
+  remove(key) {
+    localStorage.removeItem(key);
+    this.unwritten.delete(key);
   }
 
   /** Keep an entry and send it as soon as that can be done. */
   add(entry) {
     // Sorts by time; the last part keeps two windows apart.
     const key = `${PREFIX}${String(Date.now()).padStart(15, "0")} ${entry.id}`;
-    localStorage.setItem(key, JSON.stringify(entry));
+    try {
+      localStorage.setItem(key, JSON.stringify(entry));
+    } catch {
+      this.unwritten.set(key, entry); // a full or forbidden storage: kept while the page is open
+    }
     this.flush();
   }
 
@@ -42,7 +55,7 @@ export class Outbox {
   take(id) {
     const kept = this.entries().find((one) => one.entry.id === id);
     if (!kept || this.sending === id) return false;
-    localStorage.removeItem(kept.key);
+    this.remove(kept.key);
     this.report(true);
     return true;
   }
@@ -56,7 +69,7 @@ export class Outbox {
       this.sending = entry.id;
       try {
         await this.deliver(entry);
-        localStorage.removeItem(key);
+        this.remove(key);
         this.pause = SHORTEST_MS;
         this.report(true);
       } catch (problem) {
@@ -67,7 +80,7 @@ export class Outbox {
           this.pause = Math.min(this.pause * 2, LONGEST_MS);
           return;
         }
-        localStorage.removeItem(key);
+        this.remove(key);
         this.refused(entry, problem);
       } finally {
         this.sending = null;

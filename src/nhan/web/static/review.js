@@ -45,6 +45,8 @@ const outbox = new Outbox({
     if (reached && !item) load();
   },
   refused: showRefusal,
+  // Where keys are on, the server takes a decision for that of whoever is logged in.
+  mine: (entry) => !$("review").dataset.reviewer || entry.reviewer === reviewer,
 });
 
 // ------------------------------------------------------------------------------ what comes next
@@ -263,19 +265,32 @@ $("reason-dialog").querySelector("form").addEventListener("submit", (event) => {
 
 let draftTimer = 0;
 
+/** Under which a draft is kept here: two people at one screen must not see each other's. */
+function draftKey(sample) {
+  return `${DRAFT}${reviewer} ${sample}`;
+}
+
 function localDraft(sample) {
-  return localStorage.getItem(DRAFT + sample);
+  return localStorage.getItem(draftKey(sample));
+}
+
+function keepDraft(sample, value) {
+  try {
+    localStorage.setItem(draftKey(sample), value);
+  } catch {
+    // A full or forbidden storage: the server keeps it at the next pause.
+  }
 }
 
 function forgetDraft(sample) {
-  localStorage.removeItem(DRAFT + sample);
+  localStorage.removeItem(draftKey(sample));
 }
 
 // Every change is kept in this browser at once, and on the server at every pause. A composition
 // that an input method has not finished is left alone.
 field.addEventListener("input", (event) => {
   if (!item) return;
-  localStorage.setItem(DRAFT + item.sample, field.value);
+  keepDraft(item.sample, field.value);
   clearTimeout(draftTimer);
   if (!event.isComposing) draftTimer = setTimeout(saveDraft, PAUSE_MS);
 });
@@ -311,7 +326,7 @@ function offerNewer(of, newest) {
   of.revision = newest.revision;
   const take = () => {
     field.value = of.saved = newest.value;
-    localStorage.setItem(DRAFT + of.sample, newest.value);
+    keepDraft(of.sample, newest.value);
     offer.remove();
   };
   const offer = element("span", { class: "chip warn" }, `${words.newer_draft} `, element("b", { lang: "vi", text: newest.value }), element("button", { class: "button quiet", type: "button", text: words.take_it, onclick: take }));
@@ -497,4 +512,7 @@ function begin() {
 
 if (reviewer) begin();
 else askName();
-setInterval(showProgress, 30000);
+setInterval(() => {
+  showProgress();
+  if (!item && reviewer) load(); // more may have come in
+}, 30000);

@@ -85,7 +85,7 @@ export class Stage {
     const lying = this.turned % 180 === 90;
     const [width, height] = lying ? [picture.naturalHeight, picture.naturalWidth] : [picture.naturalWidth, picture.naturalHeight];
     const room = 32;
-    const fit = Math.min((host.clientWidth - room) / width, (host.clientHeight - room) / height, 5);
+    const fit = Math.min((host.clientWidth - room) / width, (host.clientHeight - room) / height, 3);
     const size = Math.max(fit, 0.01) * this.scale;
     picture.style.width = `${picture.naturalWidth * size}px`;
     picture.style.height = `${picture.naturalHeight * size}px`;
