@@ -134,13 +134,12 @@ def shoot(address: str, target: Path) -> None:
                 page.wait_for_timeout(500)
                 keep(page, target / f"read-{language}.png", 720)
             with opened(browser, address, "/review", language) as page:
-                page.locator("#work").wait_for()
-                page.wait_for_timeout(800)
+                go_to_a_doubtful_line(page)
                 keep(page, target / f"review-{language}.png", 760)
         with opened(browser, address, "/data", "en") as page:
             page.locator(".finding summary").first.click(timeout=120_000)
             page.wait_for_timeout(800)
-            keep(page, target / "data.png", 1100)
+            keep(page, target / "data.png", 1400)
         with opened(browser, address, "/models", "en") as page:
             page.locator(".curve-button").first.click()
             page.wait_for_timeout(1200)
@@ -177,8 +176,21 @@ def opened(
     context.close()
 
 
+def go_to_a_doubtful_line(page: Page) -> None:
+    """Review until a long line with doubtful characters stands there."""
+    page.locator("#work").wait_for()
+    for _ in range(20):
+        page.wait_for_timeout(500)
+        picture = page.locator(".stage-picture")
+        wide = picture.evaluate("one => one.naturalWidth > 8 * one.naturalHeight")
+        if wide and page.locator(".about mark").count():
+            return
+        page.keyboard.press("Enter")
+
+
 def keep(page: Page, file: Path, height: int) -> None:
     """The upper part of a page as a small PNG."""
+    page.evaluate("scrollTo(0, 0)")
     whole = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": 1280, "height": min(height, whole)})
     page.wait_for_timeout(500)
