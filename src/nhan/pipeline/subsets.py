@@ -15,6 +15,7 @@ from nhan.evaluation.evaluate import measure
 from nhan.evaluation.record import Evaluation
 from nhan.models.package import write_package
 from nhan.pipeline.step import Say
+from nhan.storage import open_store
 from nhan.watching.budget import Point
 from nhan.workspace import Workspace
 
@@ -103,20 +104,27 @@ def measured(
         say: told what happens.
     """
     say(f"a short training on {part.count} of the new labels")
-    folder = run_folder(workspace, run)
-    resume = (folder / FACTS).exists()
+    scratch = _scratch(workspace, run)
+    resume = (run_folder(scratch, run) / FACTS).exists()
     if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(scratch.root, ignore_errors=True)
+        scratch.root.mkdir(parents=True)
     with weights_of(workspace, start) as weights:
-        train(workspace, part, config, run=run, resume=resume, start=weights, show=False)
-    product = produce_run(workspace, run, part)
+        train(scratch, part, config, run=run, resume=resume, start=weights, show=False)
+    product = produce_run(scratch, run, part)
     with tempfile.TemporaryDirectory() as place:
         package = write_package(Path(place), product.files, product.spec, name="part")
         record = measure(package, part.whole, limits=workspace.picture_limits)
-    shutil.rmtree(folder, ignore_errors=True)
-    for path in list(workspace.store.list(f"runs/{run}")):
-        workspace.store.delete(path)
+    shutil.rmtree(scratch.root, ignore_errors=True)
     return point_of(part.count, record)
+
+
+def _scratch(workspace: Workspace, run: str) -> Workspace:
+    """A place for a run and its prepared pictures that goes when its score is known."""
+    root = workspace.root / "cache" / run
+    scratch = Workspace(root, workspace.settings)
+    scratch.__dict__["store"] = open_store(root / "objects")
+    return scratch
 
 
 def point_of(labels: int, record: Evaluation) -> Point:
