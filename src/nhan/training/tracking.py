@@ -1,4 +1,4 @@
-"""Experiment logs beside the run's own files, through Lightning's loggers.
+"""Experiment logs beside the run's own files, through Lightning's loggers where they work.
 
 The run's folder is the truth and is always written. A log is a copy for those who like to look at
 it elsewhere: one that is not installed is passed over, one that fails is dropped, and neither
@@ -136,7 +136,7 @@ def open_tracker(config: TrainConfig, run: str, root: Path) -> LoggerTracker | P
     makers: dict[str, tuple[str, Callable[[], Any]]] = {
         "mlflow": ("mlflow", lambda: _mlflow(run, root)),
         "tensorboard": ("tensorboard", lambda: _tensorboard(run, root)),
-        "comet": ("comet_ml", lambda: _comet(run, root)),
+        "comet": ("comet_ml", lambda: _Comet(run, root)),
     }
     if config.track == "print":
         return Printed()
@@ -159,6 +159,8 @@ def _mlflow(run: str, root: Path) -> Any:
     # MLflow looks up hosts and git unless told not to.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # Standard output belongs to whoever called us.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # By itself it tries a server that is away for several minutes before it says so.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -178,15 +180,45 @@ def _tensorboard(run: str, root: Path) -> Any:
     return TensorBoardLogger(root / "tensorboard", name="nhan", version=run)
 
 
-def _comet(run: str, root: Path) -> Any:
-    from lightning.pytorch.loggers import CometLogger
+class _Comet:
+    """Comet without Lightning's logger, whose offline form (2.6) makes a disabled experiment."""
 
-    return CometLogger(
-        name=run,
-        project="nhan",
-        online="COMET_API_KEY" in os.environ,
-        offline_directory=str(root / "comet"),
-    )
+    def __init__(self, run: str, root: Path) -> None:
+        # It would patch every library it knows, and tell of itself on standard error.
+        os.environ.setdefault("COMET_DISABLE_AUTO_LOGGING", "1")
+        os.environ.setdefault("COMET_LOGGING_CONSOLE", "error")
+        # Its own faults are not reported over the network unless somebody asks for that.
+        os.environ.setdefault("COMET_ERROR_TRACKING_ENABLE", "false")
+        import comet_ml
+
+        folder = root / "comet"
+        folder.mkdir(exist_ok=True)
+        self._experiment = comet_ml.start(
+            project="nhan",
+            online="COMET_API_KEY" in os.environ,
+            experiment_config=comet_ml.ExperimentConfig(
+                name=run,
+                offline_directory=str(folder),
+                # Numbers and options are what the log is for; code and what is printed stay here.
+                log_code=False,
+                log_git_patch=False,
+                log_env_network=False,
+                auto_output_logging=False,
+                auto_param_logging=False,
+                auto_metric_logging=False,
+                auto_log_co2=False,
+            ),
+        )
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
+        self._experiment.log_parameters(params)
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self._experiment.log_metrics(metrics, step=step)
+
+    def finalize(self, status: str) -> None:
+        del status
+        self._experiment.end()
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
