@@ -17,8 +17,9 @@ import pytest
 import sqlalchemy as sa
 from servers import Server, serving_at
 
-from nhan.catalog.schema import corrections, labels
+from nhan.catalog.schema import corrections, labels, predictions
 from nhan.datasets.freeze import freeze
+from nhan.datasets.read import open_dataset
 from nhan.models.bundled import bundled_package
 from nhan.models.package import publish
 from nhan.models.registry import Promotion, Registry
@@ -62,6 +63,24 @@ class Shop:
         entry = Promotion(action="forced", version=version, previous=state.champion, because="test")
         self.registry.record(name, entry, expected=state.number)
 
+    def upload(self, count: int) -> None:
+        """Send pictures to the server, and wait until the catalogue has them."""
+        before = self._predictions()
+        for file in [*self.lines][:count]:
+            answer = httpx.post(f"{self.server.main}/predict", files={"file": file.read_bytes()})
+            assert answer.headers["x-nhan-collected"] == "yes"
+            self.lines.pop(file)
+        deadline = time.monotonic() + 60
+        while self._predictions() < before + count:
+            assert time.monotonic() < deadline, "uploads never reached the catalogue"
+            time.sleep(0.5)
+            self.take_in()
+
+    def _predictions(self) -> int:
+        with Workspace.open(self.root) as workspace, workspace.catalog.read() as connection:
+            query = sa.select(sa.func.count()).select_from(predictions)
+            return int(connection.scalar(query) or 0)
+
     def wait_for_correction(self, value: str) -> None:
         """Take in what came until the catalogue has this correction, and its label."""
         query = sa.select(corrections.c.value, labels.c.value, labels.c.origin).join(
@@ -90,13 +109,13 @@ def run(*arguments: str | Path, root: Path | None = None) -> str:
     return done.stdout
 
 
-def publish_bundled(registry: Registry, run_id: str) -> None:
+def publish_bundled(registry: Registry, run_id: str, dataset: str) -> None:
     package = bundled_package()
     assert package is not None
     spec = package.spec.to_dict()
     files = {name: package.read(name) for name in spec["files"]}
     kept = {key: value for key, value in spec.items() if key not in ("name", "version", "files")}
-    publish(registry.store, "vi-line", files, kept, run=run_id)
+    publish(registry.store, "vi-line", files, {**kept, "dataset": dataset}, run=run_id)
 
 
 @pytest.fixture(scope="session")
@@ -118,18 +137,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with Workspace.open(root) as workspace:
         registry = Registry(workspace.store)
         for run_id in ("run-a", "run-b"):
-            publish_bundled(registry, run_id)
+            publish_bundled(registry, run_id, open_dataset(workspace.store, "lines").ref)
         registry.record("vi-line", Promotion(action="promote", version=1, by="an"), expected=0)
     run("evaluate", "vi-line@1", "lines", root=root)
     run("evaluate", "vi-line@2", "lines", root=root)
     waiting = {folder / "lines" / name: labels[name] for name in names[_LEARNT:]}
     with serving_at(folder, workspace=root, wait="/readyz") as server:
-        for file in [*waiting][:140]:
-            answer = httpx.post(f"{server.main}/predict", files={"file": file.read_bytes()})
-            assert answer.headers["x-nhan-collected"] == "yes"
-            waiting.pop(file)
         shop = Shop(root, server, waiting)
-        shop.take_in()
+        shop.upload(140)
         yield shop
 
 

@@ -128,16 +128,6 @@ def test_fifty_reviews_by_keyboard_alone(visit, shop):
     assert made.problems == []
 
 
-def upload(shop: Any, count: int) -> None:
-    """More pictures into the queue."""
-    import httpx
-
-    for file in [*shop.lines][:count]:
-        httpx.post(f"{shop.server.main}/predict", files={"file": file.read_bytes()})
-        shop.lines.pop(file)
-    shop.take_in()
-
-
 def test_a_dropped_network_loses_nothing(visit, shop):
     made = visit("/review", reviewer="Chi", language="en")
     page = made.page
@@ -215,7 +205,7 @@ def test_drafts_are_kept_by_the_server_at_every_pause(visit, shop):
 
 
 def test_skip_with_a_reason_and_undo(visit, shop):
-    upload(shop, 3)
+    shop.upload(3)
     made = visit("/review", reviewer="Hà", language="en")
     page = made.page
     first = shown(page)
@@ -246,7 +236,7 @@ def state_of(root: Any, sample: int) -> tuple[str, str]:
 
 
 def test_two_reviewers_never_hold_the_same_picture(visit, shop):
-    upload(shop, 6)
+    shop.upload(6)
     pages = [visit("/review", reviewer=name).page for name in ("Khánh", "Lan")]
     seen: dict[str, set[int]] = {"Khánh": set(), "Lan": set()}
     for _ in range(3):
