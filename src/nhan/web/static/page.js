@@ -46,12 +46,16 @@ export function moment(text) {
     : at.toLocaleDateString(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 }
 
-/** What the server refused, or why it could not be reached (`status` 0). */
+/**
+ * What the server refused, or why it could not be reached (`status` 0).
+ * The usual kinds are said in the visitor's language, and in the server's words beside that.
+ */
 export class Problem extends Error {
   constructor(status, error) {
-    super(error.message);
+    const known = shared.codes[error.code];
+    super(known ?? error.message);
     this.status = status;
-    this.hint = error.hint ?? "";
+    this.hint = known ? error.message : (error.hint ?? "");
     this.details = error.details ?? {};
   }
 }
