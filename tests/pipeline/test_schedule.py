@@ -16,6 +16,7 @@ import pytest
 from small_rounds import numbers, settings
 
 from nhan.errors import SettingsError
+from nhan.pipeline import schedule
 from nhan.pipeline.plan import make_plan
 from nhan.pipeline.rounds import begin_round, end_round, list_rounds, run_step
 from nhan.pipeline.schedule import Watch, cron_trigger
@@ -83,6 +84,20 @@ def test_new_labels_are_a_reason_once_there_are_enough(
     add_lines(numbers(100, 101))
     assert said_and_wanted(loop, Watch._weigh)[1] == "5 new labels"
     loop.settings.loop.min_new_labels = 0
+    assert said_and_wanted(loop, Watch._weigh)[1] == ""
+
+
+def test_while_uploads_drift_a_tenth_of_the_labels_is_enough(
+    loop: Workspace, add_lines: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.settings.loop.min_new_labels = 50
+    monkeypatch.setattr(schedule, "has_drifted", lambda *_: "brightness of pictures")
+    add_lines(numbers(0, 5))
+    assert said_and_wanted(loop, Watch._weigh)[1] == ""
+    loop.settings.loop.on_drift = True
+    wanted = said_and_wanted(loop, Watch._weigh)[1]
+    assert wanted == "drift of brightness of pictures, 5 new labels"
+    monkeypatch.setattr(schedule, "has_drifted", lambda *_: "")
     assert said_and_wanted(loop, Watch._weigh)[1] == ""
 
 

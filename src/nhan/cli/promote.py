@@ -6,7 +6,9 @@ import typer
 
 from nhan.cli.console import print_json, stderr
 from nhan.cli.who import who
+from nhan.errors import GateRefused
 from nhan.evaluation.promotion import promote
+from nhan.pipeline.announce import announce_by_hand
 from nhan.workspace import Workspace
 
 
@@ -20,15 +22,19 @@ def command(
 
     Example: nhan promote vi-line@7 --because "reads the new receipts"
     """
+
+    def say(words: str) -> None:
+        stderr.print(words, style="dim", markup=False)
+
+    by = who()
     with Workspace.open() as workspace:
-        promoted = promote(
-            workspace,
-            model,
-            because=because,
-            by=who(),
-            force=force,
-            say=lambda words: stderr.print(words, style="dim", markup=False),
-        )
+        try:
+            promoted = promote(workspace, model, because=because, by=by, force=force, say=say)
+        except GateRefused as error:
+            announce_by_hand(workspace, "refused", say, by=by, candidate=model, words=error.message)
+            raise
+        champion = f"{model.partition('@')[0]}@{promoted.promotion.version}"
+        announce_by_hand(workspace, "promoted", say, by=by, champion=champion, because=because)
     entry = promoted.promotion
     if as_json:
         print_json({"number": promoted.number, **entry.model_dump()})

@@ -8,7 +8,9 @@ from pathlib import Path
 import typer
 
 from nhan.cli.console import print_json, stderr
+from nhan.cli.who import who
 from nhan.errors import MissingExtra, UserError
+from nhan.pipeline.announce import announce_by_hand
 from nhan.workspace import Workspace
 
 
@@ -95,6 +97,17 @@ def command(
 
     if not current().first:  # the first of several processes speaks for all
         return
+    with Workspace.open() as workspace:
+        spec = package.spec
+        announce_by_hand(
+            workspace,
+            "run",
+            say,
+            by=who(),
+            candidate=package.ref,
+            run=spec.run,
+            dataset=spec.dataset,
+        )
     if as_json:
         print_json(
             {"model": package.spec.name, "version": package.spec.version, "run": package.spec.run}
