@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from stage import Stage, collect_pictures, make_workspace
+from stage import Load, Stage, collect_pictures, make_workspace
 
 from nhan.images import content_hash
 from nhan.samples.pictures import picture_path
@@ -37,6 +37,11 @@ from nhan.workspace import Workspace
 _CLIENTS = 8
 # No server answers so many a second here; every picture is sent once in a load.
 _FASTEST = 250
+MODES = {
+    "off": {"NHAN_UPLOADS__COLLECT": "off"},
+    "on": {},
+    "on, not durable": {"NHAN_UPLOADS__DURABLE": "false"},
+}
 _INTAKE = """
 import json, resource, sys, time
 from nhan.uploads.intake import take_in
@@ -83,36 +88,36 @@ def measure_server(folder: Path, rounds: int, seconds: float, source: Path | Non
     workspace = make_workspace(folder / "workspace", base)
     drawn = [path.read_bytes() for path in sorted(base.iterdir())]
     enough = round(_FASTEST * seconds) + len(drawn)
-    ratios, rows = [], []
+    rows: list[dict[str, Load]] = []
     for number in range(rounds):
         seen = {}
-        for mode in ("off", "all") if number % 2 == 0 else ("all", "off"):
+        for mode in list(MODES) if number % 2 == 0 else list(MODES)[::-1]:
             _fill(pictures, drawn, f"{number} {mode} warm", count=enough)
             stage = Stage(workspace, pictures, folder)
-            with stage.running("nhan", NHAN_UPLOADS__COLLECT=mode) as port:
+            with stage.running("nhan", **MODES[mode]) as port:
                 stage.load(port, _CLIENTS, 1)
                 _fill(pictures, drawn, f"{number} {mode}", count=enough)
                 seen[mode] = stage.load(port, _CLIENTS, seconds)
-        ratios.append(seen["all"].per_s / seen["off"].per_s)
         rows.append(seen)
         print(
-            f"round {number + 1}: off {seen['off'].per_s:.1f}/s p50 {seen['off'].p50_ms:.1f} ms, "
-            f"on {seen['all'].per_s:.1f}/s p50 {seen['all'].p50_ms:.1f} ms, "
-            f"ratio {ratios[-1]:.3f}",
+            f"round {number + 1}: " + ", ".join(
+                f"{mode} {load.per_s:.1f}/s p50 {load.p50_ms:.1f} ms" for mode, load in seen.items()
+            ),
             file=sys.stderr,
-        )
+        )  # fmt: skip
     shutil.rmtree(pictures)
     with Workspace.open(workspace) as opened:
         kept = sum(1 for _ in opened.store.list("uploads/inbox"))
-    left = sum(path.stat().st_size for path in (workspace / "spool").glob("*.journal"))
-    print("\n| | off | on |\n|---|---|---|")
-    for name, field in (("answers/s", "per_s"), ("p50, ms", "p50_ms"), ("p99, ms", "p99_ms")):
-        middle = {m: statistics.median(getattr(row[m], field) for row in rows) for m in rows[0]}
-        print(f"| {name} | {middle['off']:.1f} | {middle['all']:.1f} |")
-    print(
-        f"\nratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}) of "
-        f"{rounds} rounds; {kept} uploads in the store, {left} bytes left in the spool"
-    )
+    print("\n| collection | answers/s | p50, ms | p99, ms | ratio to off |\n|---|---|---|---|---|")
+    for mode in MODES:
+        per_s, p50_ms, p99_ms = (
+            statistics.median(getattr(row[mode], field) for row in rows)
+            for field in ("per_s", "p50_ms", "p99_ms")
+        )
+        ratios = [row[mode].per_s / row["off"].per_s for row in rows]
+        spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f}–{max(ratios):.3f})"
+        print(f"| {mode} | {per_s:.1f} | {p50_ms:.1f} | {p99_ms:.1f} | {spread} |")
+    print(f"\n{rounds} rounds, {_CLIENTS} clients; {kept:,} uploads in the store")
 
 
 def _fill(folder: Path, base: list[bytes], mark: str, *, count: int) -> None:

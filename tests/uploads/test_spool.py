@@ -13,7 +13,7 @@ import pytest
 
 from nhan.errors import StorageError
 from nhan.storage import NumberedLog, Store, open_store
-from nhan.uploads import journal
+from nhan.uploads import journal, ship
 from nhan.uploads.journal import CORRECTION, UPLOAD, Frame, Segment
 from nhan.uploads.record import CorrectionRecord, corrections_prefix, dump, inbox_path
 from nhan.uploads.ship import Shipper, ship_leftovers
@@ -80,10 +80,11 @@ def test_a_segment_belongs_to_one_until_it_is_closed(tmp_path):
     segment.append(b"".join(frame(1).pack()), sync=True)
     assert journal.claim(segment.path) is None
     segment.close()
-    with journal.claim(segment.path) as claimed:
-        assert journal.claim(segment.path) is None
-        assert list(journal.read_frames(claimed.read())) == [frame(1)]
-        claimed.remove()
+    claimed = journal.claim(segment.path)
+    assert journal.claim(segment.path) is None
+    assert list(journal.read_frames(claimed.read())) == [frame(1)]
+    claimed.remove()
+    claimed.close()
     assert journal.claim(segment.path) is None
     assert journal.segments(tmp_path) == []
 
@@ -176,7 +177,7 @@ def test_a_disk_that_fails_to_sync_acknowledges_nothing(tmp_path, monkeypatch, s
 def test_segments_are_shipped_and_forgotten(tmp_path, store):
     folder = tmp_path / "spool"
     spool = Spool(folder, SpoolLimits(segment_s=0.05), on_closed=lambda: shipper.wake())
-    shipper = Shipper(folder, store, on_looked=spool.shipped)
+    shipper = Shipper(folder, store, on_shipped=spool.ledger.forget, on_looked=spool.shipped)
     shipper.start()
     frames = [frame(number) for number in range(50)]
     for one in frames:
@@ -186,13 +187,40 @@ def test_segments_are_shipped_and_forgotten(tmp_path, store):
     spool.close()
     shipper.stop(10)
     assert journal.segments(folder) == []
+    spool.shipped()
     assert (shipper.uploads, spool.size) == (50, 0)
+
+
+def test_a_shipped_segment_stays_until_the_store_has_written_it(tmp_path, store, monkeypatch):
+    """A power cut just after shipping must find it either in the spool or in the store."""
+    synced = []
+    original = ship._sync_filesystem
+
+    def sync(folder):
+        synced.append(len(journal.segments(tmp_path / "spool")))
+        original(folder)
+
+    monkeypatch.setattr(ship, "_sync_filesystem", sync)
+    monkeypatch.setattr(ship, "_RETIRED_S", 0.5)
+    monkeypatch.setattr(ship, "_LOOK_S", 0.05)
+    spool = Spool(tmp_path / "spool", SpoolLimits(segment_s=0.01))
+    shipper = Shipper(tmp_path / "spool", store, on_shipped=spool.ledger.forget)
+    shipper.start()
+    for number in range(3):
+        put(spool, frame(number)).result(10)
+        until(lambda: len(spool.ledger) == 0)
+    assert len(journal.segments(tmp_path / "spool")) == 3
+    assert ship_leftovers(tmp_path / "spool", store) == 0, "they are ours still"
+    until(lambda: not journal.segments(tmp_path / "spool"))
+    assert synced == [3]
+    spool.close()
+    shipper.stop(10)
 
 
 def test_a_store_that_is_away_is_tried_until_it_is_back(tmp_path, store, monkeypatch):
     folder = tmp_path / "spool"
     spool = Spool(folder, SpoolLimits(segment_s=0.02), on_closed=lambda: shipper.wake())
-    shipper = Shipper(folder, store, on_looked=spool.shipped)
+    shipper = Shipper(folder, store, on_shipped=spool.ledger.forget, on_looked=spool.shipped)
     chance = random.Random(1)
     original = store.put_once
 

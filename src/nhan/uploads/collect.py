@@ -115,7 +115,14 @@ class Collector:
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._kept = 0
         self.spool = Spool(folder, _limits(settings), on_closed=self._segment_closed)
-        self.shipper = Shipper(folder, store, sync=settings.durable, on_looked=self.spool.shipped)
+        self.shipper = Shipper(
+            folder,
+            store,
+            sync=settings.durable,
+            retired_bytes=self.spool.limits.bytes // 8,
+            on_shipped=self.spool.ledger.forget,
+            on_looked=self.spool.shipped,
+        )
         self._sampler = Sampler(settings, _read_state(self._state))
         self.shipper.start()
 

@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 SUFFIX = ".journal"
 
@@ -124,17 +123,6 @@ class Claim:
         self.path = path
         self._file = file
 
-    def __enter__(self) -> Claim:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.close(self._file)
-
     def read(self) -> bytes:
         """The whole segment."""
         return self.path.read_bytes()
@@ -142,6 +130,10 @@ class Claim:
     def remove(self) -> None:
         """Everything in it has been shipped."""
         self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let others have it, if it is still there."""
+        os.close(self._file)
 
 
 def claim(path: Path) -> Claim | None:

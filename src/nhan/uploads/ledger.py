@@ -58,7 +58,7 @@ class Ledger:
         for name in names:
             # Only names noted before this look: a segment is made before anything in it is noted.
             if not (folder / name).exists():
-                self._forget(name)
+                self.forget(name)
 
     def recover(self, folder: Path) -> None:
         """Learn what an earlier process left in a spool."""
@@ -84,7 +84,8 @@ class Ledger:
                 self._corrections.setdefault(record.prediction, {})[record.id] = record
                 self._segments.setdefault(segment, []).append((record.prediction, record.id))
 
-    def _forget(self, segment: str) -> None:
+    def forget(self, segment: str) -> None:
+        """A segment was shipped."""
         with self._lock:
             for prediction, correction in self._segments.pop(segment, ()):
                 if not correction:

@@ -2,6 +2,11 @@
 
 Every object is created once or written again with the same bytes, so a segment that was shipped in
 part before a kill is simply shipped again. It is removed only when all of it is in the store.
+
+A folder store has not written everything to its disk when a put returns. Asking for that at once
+would make every fsync of the spool on the same disk wait for the pictures' second copies, and
+halve the answers a second; so shipped segments retire for a while, still locked, until the system
+has written most of it by itself, and are removed together after one sync.
 """
 
 from __future__ import annotations
@@ -32,6 +37,9 @@ _THREADS_FOLDER = 2
 _FIRST_PAUSE_S = 0.5
 # A store that is back is noticed this soon.
 _LONGEST_PAUSE_S = 15.0
+# The system writes by itself what is older than about 35 s.
+_RETIRED_S = 60.0
+_RETIRED_BYTES = 128_000_000
 # Segments of another process that died are found at least this often.
 _LOOK_S = 5.0
 
@@ -43,8 +51,9 @@ class Shipper:
         folder: of the spool; several servers may share it.
         store: where to.
         sync: make what a folder store was given survive a power cut before a segment goes.
-        on_looked: called when a segment is gone, and after each look at the folder, because others
-            may have shipped something.
+        retired_bytes: of shipped segments that wait for that, at most.
+        on_shipped: called with the name of each segment that is in the store.
+        on_looked: called after each look at the folder; others may have shipped something.
 
     Attributes:
         uploads: how many were shipped since the start.
@@ -60,6 +69,8 @@ class Shipper:
         store: Store,
         *,
         sync: bool = True,
+        retired_bytes: int = _RETIRED_BYTES,
+        on_shipped: Callable[[str], None] = lambda _: None,
         on_looked: Callable[[], None] = lambda: None,
     ) -> None:
         self.uploads = 0
@@ -69,7 +80,12 @@ class Shipper:
         self._folder = folder
         self._store = store
         self._sync = sync
+        self._on_shipped = on_shipped
         self._on_looked = on_looked
+        self._most_retired_bytes = retired_bytes
+        self._retired: list[Claim] = []
+        self._retired_bytes = 0
+        self._retired_since = 0.0
         self._wake = threading.Event()
         self._stopping = threading.Event()
         threads = _THREADS_REMOTE if store.folder is None else _THREADS_FOLDER
@@ -107,10 +123,23 @@ class Shipper:
         for path in journal.segments(self._folder):
             claimed = journal.claim(path)
             if claimed is not None:
-                with claimed:
+                try:
                     self._ship(claimed)
+                except BaseException:
+                    claimed.close()
+                    raise
                 done += 1
         return done
+
+    def remove_retired(self) -> None:
+        """Make everything that was shipped survive a power cut, and remove its segments."""
+        if self._retired and self._store.folder is not None:
+            _sync_filesystem(self._store.folder)
+        for claimed in self._retired:
+            claimed.remove()
+            claimed.close()
+        self._retired.clear()
+        self._retired_bytes = 0
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -120,6 +149,8 @@ class Shipper:
             stopping = self._stopping.is_set()
             try:
                 self.ship_all()
+                if stopping or self._is_retirement_over():
+                    self.remove_retired()
             except Exception as error:  # whatever it is, the spool keeps everything
                 self._failed(error)
                 if stopping or self._stopping.wait(pause_s * random.uniform(0.5, 1.5)):
@@ -155,10 +186,19 @@ class Shipper:
         for frame in frames:  # the log of a prediction's corrections has an order
             if frame.kind != journal.UPLOAD:
                 self._send(frame)
+        self._on_shipped(claimed.path.name)
         if self._sync and self._store.folder is not None:
-            _sync_filesystem(self._store.folder)
-        claimed.remove()
-        self._on_looked()
+            self._retired_since = self._retired_since if self._retired else time.monotonic()
+            self._retired.append(claimed)
+            self._retired_bytes += len(data)
+        else:
+            claimed.remove()
+            claimed.close()
+
+    def _is_retirement_over(self) -> bool:
+        waited_s = time.monotonic() - self._retired_since
+        full = self._retired_bytes > self._most_retired_bytes
+        return bool(self._retired) and (waited_s > _RETIRED_S or full)
 
     def _send(self, frame: Frame) -> None:
         words = frame.key.split()
@@ -198,7 +238,9 @@ def ship_leftovers(folder: Path, store: Store) -> int:
         return 0
     shipper = Shipper(folder, store)
     try:
-        return shipper.ship_all()
+        done = shipper.ship_all()
+        shipper.remove_retired()
+        return done
     finally:
         shipper.stop(0.0)
 
