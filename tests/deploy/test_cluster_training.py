@@ -18,7 +18,7 @@ from nhan.datasets.freeze import freeze
 from nhan.deploy.forms import write_pipeline
 from nhan.deploy.katib import experiment
 from nhan.deploy.trainer import SHELL, job, train_words
-from nhan.errors import UserError
+from nhan.errors import MissingExtra, UserError
 from nhan.settings import Settings
 from nhan.training.config import load_config
 from nhan.workspace import Workspace
@@ -137,3 +137,15 @@ def test_a_pods_command_makes_its_workspace_first(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (root / "nhan.toml").exists()
     json.loads(done.stdout)
+
+
+def test_without_kfp_the_install_line_is_told(tmp_path: Path, workspace: Workspace) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("kfp") is not None:
+        pytest.skip("kfp is installed here")
+    workspace.settings.storage.objects = "s3://bucket/shop"
+    with pytest.raises(MissingExtra) as missing:
+        write_pipeline(workspace, "kubeflow", tmp_path / "p.yaml")
+    assert missing.value.hint == "pip install 'nhan[kubeflow]'"
+    assert not (tmp_path / "p.yaml").exists()

@@ -180,6 +180,18 @@ def _tensorboard(run: str, root: Path) -> Any:
     return TensorBoardLogger(root / "tensorboard", name="nhan", version=run)
 
 
+# What Comet collects by itself.
+_UNASKED = (
+    "log_code",
+    "log_git_patch",
+    "log_env_network",
+    "auto_output_logging",
+    "auto_param_logging",
+    "auto_metric_logging",
+    "auto_log_co2",
+)
+
+
 class _Comet:
     """Comet without Lightning's logger, whose offline form (2.6) makes a disabled experiment."""
 
@@ -193,20 +205,15 @@ class _Comet:
 
         folder = root / "comet"
         folder.mkdir(exist_ok=True)
+        # Numbers and options are what the log is for; code and what is printed stay here.
+        silent: dict[str, Any] = dict.fromkeys(_UNASKED, False)
         self._experiment = comet_ml.start(
             project="nhan",
             online="COMET_API_KEY" in os.environ,
             experiment_config=comet_ml.ExperimentConfig(
                 name=run,
                 offline_directory=str(folder),
-                # Numbers and options are what the log is for; code and what is printed stay here.
-                log_code=False,
-                log_git_patch=False,
-                log_env_network=False,
-                auto_output_logging=False,
-                auto_param_logging=False,
-                auto_metric_logging=False,
-                auto_log_co2=False,
+                **silent,
             ),
         )
 
