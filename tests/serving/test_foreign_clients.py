@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,67 @@ def test_tritonclient(address, toy_picture, binary):
     assert result.as_numpy("confidence").dtype == np.float32
 
 
+# Runs under KServe's own environment: prints what its client was told.
+_KSERVE = """
+import asyncio, base64, json, sys
+from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
+
+address, *files = sys.argv[1:]
+pictures = [base64.b64encode(open(file, "rb").read()).decode() for file in files]
+
+async def ask():
+    v2 = InferenceRESTClient(RESTConfig(protocol="v2"))
+    image = InferInput("image", [len(pictures)], "BYTES", data=pictures)
+    answer = await v2.infer(address, InferRequest("toy", [image]), model_name="toy")
+    labels = next(output for output in answer.outputs if output.name == "label")
+    v1 = InferenceRESTClient(RESTConfig(protocol="v1"))
+    instances = [{"image": {"b64": picture}} for picture in pictures]
+    old = await v1.infer(address, {"instances": instances}, model_name="toy")
+    return {
+        "live": await v2.is_server_live(address),
+        "ready": await v2.is_server_ready(address),
+        "model": await v2.is_model_ready(address, "toy"),
+        "v2": [str(value) for value in labels.data],
+        "v1": [one["text"] for one in old["predictions"]],
+    }
+
+print(json.dumps(asyncio.run(ask())))
+"""
+
+
+def test_the_client_of_kserve(address, toy_picture, tmp_path):
+    installer = Path(__file__).parents[1] / "engines/kserve-client.sh"
+    programs = subprocess.run([installer], capture_output=True, text=True, check=True).stdout
+    words = ["đă", "êôơ", "é"]
+    files = []
+    for word in words:
+        files.append(tmp_path / f"{word}.png")
+        files[-1].write_bytes(toy_picture(word))
+    ran = subprocess.run(
+        [f"{programs.strip()}/python", "-c", _KSERVE, f"http://{address[0]}", *files],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert told == {"live": True, "ready": True, "model": True, "v2": words, "v1": words}
+
+
+def test_requests(address, toy_picture):
+    requests = pytest.importorskip("requests", reason="requests is not installed")
+    url = f"http://{address[0]}"
+    with requests.Session() as session:
+        sent = session.post(f"{url}/predict", files={"file": ("a.png", toy_picture("đă"))})
+        raw = session.post(f"{url}/predictions/toy", data=toy_picture("êô"))
+        image = base64.b64encode(toy_picture("é")).decode()
+        document = session.post(f"{url}/predict", json={"image": image})
+        wrong = session.post(f"{url}/predict", data=b"no picture")
+    assert sent.json()["text"] == "đă"
+    assert (raw.text, raw.encoding) == ("êô", "utf-8")
+    assert document.json()["text"] == "é"
+    assert (wrong.status_code, set(wrong.json())) == (415, {"error"})
+
+
 def test_the_published_schema_of_v2(address, shared_schemas):
     schemathesis = shutil.which("schemathesis", path=Path(sys.executable).parent)
     if schemathesis is None:
@@ -97,6 +159,8 @@ def _schemathesis(program, schema, url):
     [
         ["-T", "PICTURE", "http://ADDRESS/predictions/toy"],
         ["-X", "POST", "http://ADDRESS/predictions/toy", "-T", "PICTURE"],
+        ["http://ADDRESS/predictions/toy", "-T", "PICTURE"],
+        ["-X", "POST", "http://ADDRESS/predictions/toy", "-F", "data=@PICTURE"],
         ["http://ADDRESS/predictions/toy/1", "-F", "data=@PICTURE"],
         ["http://ADDRESS/predict", "-F", "file=@PICTURE", "-H", "Accept: text/plain"],
         ["http://ADDRESS/predict", "--data-binary", "@PICTURE", "-H", "Accept: text/plain"],
