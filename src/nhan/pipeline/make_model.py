@@ -72,8 +72,10 @@ def make_model(
     if config.machine.devices > 1 and not launched():
         words = [frozen.ref, "--model", name, "--run", run, *(["--int8"] if int8 else [])]
         return train_on_devices(workspace, words, config.machine.devices, config=config, show=show)
-    with weights_of(workspace, config.start_from if current().first else "") as weights:
-        if say is not None:
+    group = current()
+    run = group.tell(run)
+    with weights_of(workspace, config.start_from if group.first else "") as weights:
+        if say is not None and group.first:
             say(f"run {run} on {frozen.ref}; killed, it goes on with --resume {run}")
         train(
             workspace,
