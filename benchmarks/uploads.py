@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,8 +40,8 @@ _CLIENTS = (8, 32)
 _FASTEST = 250
 MODES = {
     "off": {"NHAN_UPLOADS__COLLECT": "off"},
-    "on": {},
-    "on, not durable": {"NHAN_UPLOADS__DURABLE": "false"},
+    "on": {"NHAN_UPLOADS__SPOOL": "spool"},
+    "on, not durable": {"NHAN_UPLOADS__DURABLE": "false", "NHAN_UPLOADS__SPOOL": "spool-2"},
 }
 _INTAKE = """
 import json, resource, sys, time
@@ -89,22 +90,27 @@ def measure_server(folder: Path, rounds: int, seconds: float, source: Path | Non
     drawn = [path.read_bytes() for path in sorted(base.iterdir())]
     enough = round(_FASTEST * seconds) + len(drawn)
     rows: list[dict[tuple[str, int], tuple[Load, float]]] = []
-    for number in range(rounds):
-        seen = {}
-        for mode in list(MODES) if number % 2 == 0 else list(MODES)[::-1]:
-            _fill(pictures, drawn, f"{number} {mode} warm", count=enough)
-            stage = Stage(workspace, pictures, folder)
-            with stage.running("nhan", **MODES[mode]) as port:
-                stage.load(port, max(_CLIENTS), 1)
-                for clients in _CLIENTS:
+    _fill(pictures, drawn, "first", count=enough)
+    # All servers are up and one at a time is loaded, in short turns: the machine's other work
+    # changes from minute to minute, and so meets all alike.
+    with ExitStack() as stack:
+        stages = {mode: Stage(workspace, pictures, folder) for mode in MODES}
+        ports = {
+            mode: stack.enter_context(stage.running("nhan", **MODES[mode]))
+            for mode, stage in stages.items()
+        }
+        for number in range(rounds):
+            seen = {}
+            for clients in _CLIENTS:
+                for mode in list(MODES) if number % 2 == 0 else list(MODES)[::-1]:
                     _fill(pictures, drawn, f"{number} {mode} {clients}", count=enough)
-                    before = _processor_s(stage)
-                    load = stage.load(port, clients, seconds)
-                    used_ms = 1e3 * (_processor_s(stage) - before) / (load.per_s * seconds)
-                    seen[mode, clients] = load, used_ms
-        rows.append(seen)
-        shown = (f"{'/'.join(map(str, key))} {load.per_s:.1f}/s" for key, (load, _) in seen.items())
-        print(f"round {number + 1}: {', '.join(shown)}", file=sys.stderr)
+                    before = _processor_s(stages[mode])
+                    load = stages[mode].load(ports[mode], clients, seconds)
+                    used_s = _processor_s(stages[mode]) - before
+                    seen[mode, clients] = load, 1e3 * used_s / (load.per_s * seconds)
+            rows.append(seen)
+            shown = (f"{mode}/{n} {load.per_s:.1f}/s" for (mode, n), (load, _) in seen.items())
+            print(f"round {number + 1}: {', '.join(shown)}", file=sys.stderr)
     shutil.rmtree(pictures)
     with Workspace.open(workspace) as opened:
         kept = sum(1 for _ in opened.store.list("uploads/inbox"))
