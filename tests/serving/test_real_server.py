@@ -451,6 +451,36 @@ def test_sigterm_loses_no_accepted_request(fresh, toy_picture):
     assert {one for one in outcomes if one not in reset} == {200}
 
 
+def test_a_shutdown_tells_before_it_closes_a_kept_connection(fresh):
+    """Else a client sends its next request into a connection that is being closed."""
+    server = fresh(NHAN_SERVE__LINGER_S="0.5")
+    # Slow to decode, so that all of them are being answered when the signal comes.
+    picture, lost, told = bomb("PNG", (2000, 2000), "RGB"), [], []
+
+    def client():
+        connection = http.client.HTTPConnection("127.0.0.1", server.ports[0], timeout=10)
+        while True:
+            try:
+                connection.request("POST", "/predict", picture)
+                response = connection.getresponse()
+                response.read()
+            except (OSError, http.client.HTTPException) as error:
+                lost.append(error)
+                return
+            if response.getheader("connection") == "close":
+                told.append(response.status)
+                return
+
+    clients = [threading.Thread(target=client) for _ in range(8)]
+    for one in clients:
+        one.start()
+    time.sleep(0.3)
+    server.process.terminate()
+    for one in clients:
+        one.join()
+    assert (lost, told) == ([], [200] * 8)
+
+
 def test_readiness_goes_first_at_a_shutdown(fresh):
     server = fresh(NHAN_SERVE__LINGER_S="1.0")
     server.process.terminate()

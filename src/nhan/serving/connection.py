@@ -117,7 +117,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.scope["nhan.exchange"] = self.cycle  # type: ignore[typeddict-unknown-key]
         self.scope["nhan.connection"] = self  # type: ignore[typeddict-unknown-key]
         if self._server.draining:
-            self.cycle.keep_alive = False
+            self.end_after_answer()
         self._allow(self._limits.body_s)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -197,10 +197,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._received = 0
         self._pieces = []
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._server.draining and not self.pipeline:
-            self.transport.close()
+    def end_after_answer(self) -> None:
+        """Let the answer to the latest request say that it is this connection's last."""
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP is told so in our own shape."""
@@ -286,14 +286,16 @@ class HttpServer:
         """Answer what was asked, then close.
 
         For `linger_s` connections are still accepted, so that what is on its way is answered; each
-        answer closes its connection. Idle connections are closed only then: a client that is just
-        sending its next request on one would lose it.
+        answer says that it is its connection's last. Idle connections are closed only then: a
+        client that is just sending its next request on one would lose it.
 
         Args:
             grace_s: after that long everything is cut off.
             linger_s: at most half of `grace_s` is used.
         """
         self.draining = True
+        for open_ in self._guarded():
+            open_.end_after_answer()
         loop = asyncio.get_running_loop()
         end = loop.time() + grace_s
         await asyncio.sleep(min(linger_s, grace_s / 2))
@@ -303,14 +305,17 @@ class HttpServer:
             for connection in queued:
                 await loop.connect_accepted_socket(self._new_connection, connection)
         while self._state.connections and loop.time() < end:
-            for open_ in list(self._state.connections):
-                if isinstance(open_, GuardedProtocol) and open_.idle:
+            for open_ in self._guarded():
+                if open_.idle:
                     open_.transport.close()
             await asyncio.sleep(0.02)
         for left in list(self._state.connections):
             left.transport.abort()
         if self._clock is not None:
             self._clock.cancel()
+
+    def _guarded(self) -> list[GuardedProtocol]:
+        return [one for one in self._state.connections if isinstance(one, GuardedProtocol)]
 
     def _tick(self) -> None:
         """Keep the Date header right."""
