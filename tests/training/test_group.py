@@ -170,6 +170,7 @@ def test_killed_with_all_its_processes_it_goes_on(lines: Workspace) -> None:
     assert points[-1] >= 960
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_once_and_all_stop(lines: Workspace) -> None:
     process = nhan(lines, "train", "lines", "--devices", "2", "--set", "model.network=nothing")
     _, err = process.communicate(timeout=120)

@@ -13,9 +13,9 @@ from rich.console import Console
 from nhan.datasets.read import DatasetVersion, open_dataset
 from nhan.errors import MissingExtra, NotFound, UserError
 from nhan.evaluation.calibrate import calibrate
-from nhan.models.bundled import bundled_package
 from nhan.models.package import Package, check_name, publish
 from nhan.models.registry import Registry
+from nhan.pipeline.start import start_package
 from nhan.workspace import Workspace
 
 try:
@@ -70,6 +70,8 @@ def make_model(
     )
     run = run or new_run_id(config)
     if config.machine.devices > 1 and not launched():
+        with weights_of(workspace, config.start_from):
+            pass  # a wrong name is said before processes are started
         words = [frozen.ref, "--model", name, "--run", run, *(["--int8"] if int8 else [])]
         return train_on_devices(workspace, words, config.machine.devices, config=config, show=show)
     group = current()
@@ -156,7 +158,7 @@ def weights_of(workspace: Workspace, start: str) -> Iterator[Path | None]:
         if path.is_file():
             yield path
             return
-    package = _package(workspace, start)
+    package = start_package(workspace, start)
     try:
         data = package.read(WEIGHTS)
     except NotFound as error:
@@ -167,13 +169,3 @@ def weights_of(workspace: Workspace, start: str) -> Iterator[Path | None]:
         path = Path(folder) / WEIGHTS
         path.write_bytes(data)
         yield path
-
-
-def _package(workspace: Workspace, ref: str) -> Package:
-    """A model of the workspace, or the bundled one where the workspace has none of that name."""
-    registry = Registry(workspace.store)
-    bundled = bundled_package()
-    name = ref.partition("@")[0]
-    if bundled is not None and bundled.spec.name == name and name not in registry.models():
-        return bundled
-    return registry.resolve(ref)

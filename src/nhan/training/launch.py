@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO
 
 from nhan.errors import JobFailed, SettingsError, UserError
@@ -98,10 +99,12 @@ def _die_with_parent() -> None:
 def _until_done(started: Sequence[subprocess.Popen[bytes]], others: Sequence[IO[bytes]]) -> str:
     while True:
         codes = [process.poll() for process in started]
-        # The first has told the user itself what is wrong; when several stop, it is believed.
-        for rank, code in enumerate(codes):
-            if code:
-                raise _failure(rank, code, len(started), others)
+        if any(codes):
+            # The first tells the user itself what is wrong; the others often only miss it then.
+            with suppress(subprocess.TimeoutExpired):
+                codes[0] = started[0].wait(_GRACE_S)
+            rank = next(rank for rank, code in enumerate(codes) if code)
+            raise _failure(rank, codes[rank] or 0, len(started), others)
         if all(code == 0 for code in codes):
             assert started[0].stdout is not None
             return started[0].stdout.read().decode()
