@@ -45,7 +45,7 @@ def serve_image() -> str:
 
 
 @pytest.fixture
-def running(serve_image: str) -> Iterator[str]:
+def running(serve_image: str, tmp_path: Path) -> Iterator[str]:
     """The image's own entry point with its own command, as an orchestrator runs it."""
     port, admin_port = free_port(), free_port()
     variables = [
@@ -53,12 +53,14 @@ def running(serve_image: str) -> Iterator[str]:
         f"NHAN_SERVE__PORT={port}",
         f"NHAN_SERVE__ADMIN_PORT={admin_port}",
     ]
-    process = subprocess.Popen(
-        [CONTAINERS, "run", serve_image, *variables, "--", "entrypoint", "serve"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    log = tmp_path / "container.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [CONTAINERS, "run", serve_image, *variables, "--", "entrypoint", "serve"],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         address = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60
@@ -69,8 +71,7 @@ def running(serve_image: str) -> Iterator[str]:
             except (urllib.error.URLError, OSError):
                 if process.poll() is not None or time.monotonic() > deadline:
                     process.kill()
-                    output = process.stdout.read() if process.stdout else b""
-                    pytest.fail(f"the container does not answer: {output.decode()[-3000:]}")
+                    pytest.fail(f"the container does not answer: {log.read_text()[-3000:]}")
                 time.sleep(0.2)
         yield address
     finally:
@@ -84,7 +85,7 @@ def test_the_image_is_small_and_has_no_torch(serve_image: str) -> None:
     print(f"serve image: {size / 1e6:.0f} MB unpacked")
     assert size <= _MOST_BYTES
     listed = containers("run", serve_image, "--", "nhan", "doctor", "--json")
-    extras = {check["name"]: check["state"] for check in json.loads(listed)}
+    extras = {check["name"]: check["state"] for check in json.loads(listed)["checks"]}
     assert extras["train"] == "missing"
     assert extras["postgres"] == "ok"
 
@@ -113,6 +114,7 @@ def test_the_image_answers_whoever_has_the_key(
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=30)
     assert refused.value.code == 401
+    refused.value.close()
     request.add_header("Authorization", f"Bearer {KEY}")
     with urllib.request.urlopen(request, timeout=30) as response:
         answer = json.load(response)
