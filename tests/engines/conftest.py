@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pwd
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,3 +131,28 @@ def postgres_url(postgres_server: str) -> str:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A table: what was proven on which engine, by the first line of each file of tests."""
+    outcomes: dict[str, Counter[str]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            outcomes.setdefault(report.nodeid.split("::")[0], Counter())[outcome] += 1
+    rows = [
+        (", ".join(f"{count} {outcome}" for outcome, count in counted.items()), about)
+        for file, counted in sorted(outcomes.items())
+        if (about := _first_line(terminalreporter.config.rootpath / file))
+    ]
+    if rows:
+        terminalreporter.section("engine: what was proven")
+        for counted, about in rows:
+            terminalreporter.write_line(f"{counted:<24} {about}")
+
+
+def _first_line(file: Path) -> str:
+    """The first line of a file's docstring, if it lies among the engines' tests."""
+    if Path(__file__).parent not in file.parents:
+        return ""
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or file.stem
+    return text.splitlines()[0]
