@@ -10,11 +10,11 @@ from nhan.datasets.read import DatasetVersion, open_dataset
 from nhan.errors import Conflict, GateRefused, MissingExtra, NotFound
 from nhan.evaluation.promotion import compare, judge, promote
 from nhan.evaluation.record import Evaluation, metric_label
-from nhan.models.bundled import bundled_package
 from nhan.models.package import Package
 from nhan.models.registry import LogState, Registry
 from nhan.pipeline.announce import announce
 from nhan.pipeline.cache import key_of, remember, remembered
+from nhan.pipeline.start import bundled_start
 from nhan.pipeline.step import Outcome, Plan, Work
 from nhan.workspace import Workspace
 
@@ -70,8 +70,7 @@ def start_of(plan: Plan, champion: Package | None) -> str:
         return plan.start
     if champion is not None:
         return champion.ref
-    bundled = bundled_package()
-    return bundled.spec.name if bundled is not None and bundled.spec.task == plan.task else ""
+    return bundled_start(plan.task)
 
 
 def knows(workspace: Workspace, champion: Package, dataset: DatasetVersion, settings: str) -> bool:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nhan.datasets.read import open_dataset
-from nhan.errors import NotFound
+from nhan.errors import NotFound, UserError
 from nhan.evaluation.evaluate import evaluate_package
 from nhan.evaluation.record import metric_label
-from nhan.models.bundled import bundled_package
 from nhan.models.package import Package
 from nhan.models.registry import Registry
 from nhan.pipeline.cache import key_of
+from nhan.pipeline.start import start_package
 from nhan.pipeline.step import Outcome, Work
 from nhan.watching.budget import BUDGET, HUNDRED, expected_gain, next_hundred
 from nhan.watching.drift import measure_drift
@@ -118,13 +118,9 @@ def draw_budget(work: Work) -> Outcome:
 
 
 def _package(workspace: Workspace, ref: str) -> Package | None:
-    registry, bundled = Registry(workspace.store), bundled_package()
-    name = ref.partition("@")[0]
-    if bundled is not None and bundled.spec.name == name and name not in registry.models():
-        return bundled
     try:
-        return registry.resolve(ref)
-    except NotFound:  # a run or a file of weights
+        return start_package(workspace, ref)
+    except UserError:  # a run or a file of weights
         return None
 
 
