@@ -145,6 +145,7 @@ def test_the_exported_pipeline_has_everything_a_cluster_needs(
         for pair in entry["keyToEnv"]
     }
     assert {"NHAN_STORAGE__CATALOG", "AWS_SECRET_ACCESS_KEY"} <= referred
+    assert {"NHAN_LABELSTUDIO_TOKEN", "NHAN_WEBHOOK_SECRET"} <= referred
     again = nhan(programs, workspace, "export", "pipeline", "--as", "kubeflow", "--out", str(file))
     assert again[0] == 2
     assert "in the way" in again[2]

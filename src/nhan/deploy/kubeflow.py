@@ -13,14 +13,23 @@ from typing import Any, cast
 
 from nhan.deploy.forms import new_file
 from nhan.deploy.kserve import environment
+from nhan.deploy.manifests import from_secret
 from nhan.errors import MissingExtra, UserError
+from nhan.pipeline.lease import EXPIRY_S
 from nhan.pipeline.steps import STEPS
 from nhan.settings import Settings, changed_variables
 from nhan.workspace import Workspace
 
 NAME = "nhan-round"
+# A pod that died is waited for by the next one until its lease has run out.
+_PAUSE_S = round(1.5 * EXPIRY_S)
 # Steps that learn; they get the memory and the GPUs.
 _LEARNING = ("train",)
+# What only some workspaces have: variable -> key in the Secret.
+_OPTIONAL = {
+    "NHAN_LABELSTUDIO_TOKEN": "label-studio-token",
+    "NHAN_WEBHOOK_SECRET": "webhook-secret",
+}
 # Steps whose outcome is more than a record, for the pages of Kubeflow that show such things.
 _KINDS = {"freeze": "dataset", "train": "model", "evaluate": "metrics"}
 
@@ -114,7 +123,7 @@ def _place(task: Any, name: str, settings: Settings, *, local: bool) -> None:
     # Steps are written to be tried again: what was done is found, what was begun is gone on with.
     task.set_retry(
         num_retries=chosen.retries,
-        backoff_duration="30s",
+        backoff_duration=f"{_PAUSE_S}s",
         backoff_factor=2.0,
         backoff_max_duration="600s",
     )
@@ -127,7 +136,11 @@ def _place(task: Any, name: str, settings: Settings, *, local: bool) -> None:
 def _refer_to_secrets(task: Any, settings: Settings) -> None:
     from kfp import kubernetes
 
-    for variable in environment(settings):
+    secret = settings.deploy.secret
+    optional = [
+        from_secret(variable, secret, key, optional=True) for variable, key in _OPTIONAL.items()
+    ]
+    for variable in [*environment(settings), *optional]:
         if "valueFrom" not in variable:
             task.set_env_variable(variable["name"], variable["value"])
             continue
