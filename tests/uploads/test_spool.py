@@ -89,6 +89,16 @@ def test_a_segment_belongs_to_one_until_it_is_closed(tmp_path):
     assert journal.segments(tmp_path) == []
 
 
+def test_a_segment_that_was_never_finished_is_swept_away(tmp_path):
+    left = tmp_path / ".0199f6e00000-1-abc.journal"
+    left.touch()
+    segment = Segment(tmp_path)
+    Spool(tmp_path, SpoolLimits()).close()
+    assert not left.exists()
+    assert segment.path.exists()
+    segment.close()
+
+
 # The spool
 
 

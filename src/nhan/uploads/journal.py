@@ -160,6 +160,15 @@ def segments(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _is_segment(path.name))
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a process left that was killed while it made a segment; nothing is in those."""
+    for path in folder.glob(f".*{SUFFIX}"):
+        claimed = claim(path)
+        if claimed is not None:
+            claimed.remove()
+            claimed.close()
+
+
 def size_of(folder: Path) -> int:
     """Bytes of all segments of a folder."""
     total = 0

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nhan.catalog.events import log_event
+from nhan.catalog.labelstudio import erase_tasks
 from nhan.catalog.samples import lock_writers
 from nhan.catalog.schema import events, metadata, predictions, samples
 from nhan.catalog.uploads import UploadRow
@@ -130,6 +131,7 @@ def _delete_rows(workspace: Workspace, uploads: Sequence[str], alone: Iterable[i
         numbers = sorted(set(numbers) - set(later))
         _delete_referring(connection, predictions, uploads)
         connection.execute(predictions.delete().where(predictions.c.id.in_(uploads)))
+        erase_tasks(connection, numbers)
         _delete_referring(connection, samples, numbers)
         connection.execute(events.delete().where(events.c.sample_id.in_(numbers)))
         connection.execute(samples.delete().where(samples.c.id.in_(numbers)))

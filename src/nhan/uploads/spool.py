@@ -85,6 +85,7 @@ class Spool:
         self, folder: Path, limits: SpoolLimits, *, on_closed: Callable[[], None] = lambda: None
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        journal.sweep(folder)
         self.folder = folder
         self.limits = limits
         self.ledger = Ledger()
