@@ -111,6 +111,16 @@ def test_options_that_cannot_be_trained_with_are_an_answer(patches: Workspace) -
         search(patches, trials=2, space={"model.network.width": Axis(choices=(2,))}, study="bad")
 
 
+def test_without_a_validation_split_nothing_can_be_compared(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.settings.split.validation = 0
+    tiny_models.add_colours(workspace, tmp_path / "patches")
+    freeze(workspace, "patches", task="classes")
+    with pytest.raises(UserError, match="no validation split"):
+        search(workspace)
+
+
 def test_several_devices_are_for_the_training_itself(patches: Workspace) -> None:
     with pytest.raises(UserError, match=r"machine\.devices is 2"):
         search(patches, options=(*OPTIONS, "machine.devices=2"))

@@ -95,7 +95,7 @@ def tune(
     Raises:
         MissingExtra: Optuna is not installed.
         Conflict: another process works on the study, or it is about something else.
-        UserError: several devices are asked for.
+        UserError: several devices are asked for, or there is no validation split.
         JobFailed: every trial failed.
     """
     try:
@@ -108,6 +108,11 @@ def tune(
             hint="leave it out here, and use it for the training with what is found",
         )
     frozen = open_dataset(workspace.store, dataset)
+    if not frozen.count("validation"):
+        raise UserError(
+            f"{frozen.ref} has no validation split to compare trials on",
+            hint="set split.validation above 0 and freeze more samples",
+        )
     name = check_name(study or frozen.name)
     folder = workspace.root / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -222,8 +227,7 @@ class _Search:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         (folder / LAST).unlink(missing_ok=True)
-        if done.standing.best is None:
-            raise JobFailed("the run was never validated", hint="freeze a validation split")
+        assert done.standing.best is not None, "a run ends with a validation"
         return done.standing.best
 
     def _ended(self) -> int:
