@@ -31,6 +31,9 @@ from nhan.review.labelstudio.tokens import read_token
 from nhan.samples.pictures import examine, keep
 from nhan.workspace import Workspace
 
+# For a minute after a change a pull reads it again; then only what is new.
+_SETTLE_S = 62
+
 
 def fill(workspace: Workspace, count: int) -> None:
     """Small pictures of noise, waiting to be labelled."""
@@ -80,6 +83,8 @@ def main() -> None:
             timed("push of all", options.tasks, send)
             timed("push again (nothing to do)", options.tasks, send)
             timed("first pull (every task)", options.tasks, take)
+            time.sleep(_SETTLE_S)
+            take()
             label(client, connection, options.labels)
             timed(f"pull after {options.labels} labels", options.labels, take)
             timed("pull --full", options.tasks, lambda: take(full=True))

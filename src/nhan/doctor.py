@@ -29,6 +29,7 @@ EXTRAS = {
     "tune": ("optuna", "search for better training options: nhan tune"),
     "comet": ("comet_ml", "experiment log in Comet: track = 'comet'"),
     "tensorboard": ("tensorboard", "experiment log for TensorBoard: track = 'tensorboard'"),
+    "labelstudio": ("httpx", "labelling in Label Studio: nhan labelstudio"),
     "postgres": ("psycopg", "a catalogue on PostgreSQL"),
 }
 _LOW_DISK_BYTES = 2 * 1024**3

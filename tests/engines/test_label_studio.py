@@ -27,7 +27,7 @@ from servers import Server, serving_at
 from nhan.catalog import State
 from nhan.catalog.labelstudio import NOTE
 from nhan.catalog.samples import Sample, read_rows, write_samples
-from nhan.catalog.schema import events, labels, labelstudio_tasks, samples
+from nhan.catalog.schema import events, labels, labelstudio_tasks, predictions, samples
 from nhan.errors import NotFound, Unauthorized, UpstreamFailed
 from nhan.images import content_hash
 from nhan.models.bundled import bundled_package
@@ -45,6 +45,8 @@ from nhan.review.labelstudio.report import PullReport, PushReport
 from nhan.review.labelstudio.setup import SetupReport, set_up
 from nhan.review.labelstudio.suggest import Suggester, find_package, open_suggester
 from nhan.samples.pictures import examine, keep
+from nhan.serving.service import new_id
+from nhan.uploads.erase import erase
 from nhan.workspace import Workspace
 
 pytestmark = pytest.mark.engine
@@ -84,6 +86,7 @@ def take_pictures(
     draw_line: Callable[..., bytes],
     *texts: str,
     task: str = "text",
+    source: str = "test",
     **facts: Any,
 ) -> list[int]:
     new = []
@@ -93,7 +96,7 @@ def take_pictures(
         picture = examine(data, sha256, workspace.picture_limits)
         keep(workspace.store, picture.path, data)
         new.append(
-            Sample(sha256, f"{text}.png", "test", "", "", State.NEW, picture=picture, **facts)
+            Sample(sha256, f"{text}.png", source, "", "", State.NEW, picture=picture, **facts)
         )
     with workspace.catalog.write() as connection:
         write_samples(connection, task, new)
@@ -371,6 +374,47 @@ def test_a_picture_that_cannot_be_read_is_not_sent_and_said(
     report = bench.push()
     assert report.pushed == 1
     assert [(one.name, one.code) for one in report.skipped] == [("gone.png", "unreadable_picture")]
+
+
+def test_what_was_erased_here_is_deleted_there_and_nothing_else(
+    bench: Bench, add, an: Person, workspace: Workspace
+) -> None:
+    secret, kept = add("secret", "kept", source="uploads")
+    with workspace.catalog.write() as connection:
+        for number in (secret, kept):
+            connection.execute(
+                predictions.insert().values(
+                    id=new_id(), sample_id=number, model="m", version="1", value="", details={},
+                    confidence=0.5, user=f"user {number}", sampled="", at=datetime.now(UTC),
+                )
+            )  # fmt: skip
+    bench.set_up()
+    bench.push()
+    (task,) = [task for task in bench.tasks() if task["data"]["sample"] == secret]
+    an.annotate(task["id"], "bí mật")
+    bench.pull()
+    erase(workspace, user=f"user {secret}")
+    assert list(bench.states()) == ["kept"]
+    assert bench.pull(dry_run=True).erased == 1
+    assert len(bench.tasks()) == 2
+    assert bench.pull().erased == 1
+    assert [task["data"]["sample"] for task in bench.tasks()] == [kept]
+    assert not bench.pull().changed
+
+
+def test_a_catalogue_that_knows_nothing_deletes_nothing(
+    bench: Bench, add, an: Person, workspace: Workspace
+) -> None:
+    add("one")
+    bench.set_up()
+    bench.push()
+    an.annotate(bench.tasks()[0]["id"], "một")
+    with workspace.catalog.write() as connection:  # lost, and begun anew in the same folder
+        connection.execute(labelstudio_tasks.delete())
+        connection.execute(samples.delete())
+    bench.push()
+    assert [one.code for one in bench.pull(full=True).skipped] == ["unknown_picture"]
+    assert len(bench.tasks()[0]["annotations"]) == 1
 
 
 # Pictures

@@ -43,6 +43,13 @@ def test_the_first_label_stands() -> None:
     assert say(made, label("một")).outcome == "unchanged"
 
 
+def test_what_is_settled_is_under_no_suspicion() -> None:
+    made = sample()
+    made.priority = 1.0  # the most useful of all: a user's correction came in
+    say(made, label("một"))
+    assert made.priority == 0.0
+
+
 def test_a_later_label_of_another_person_stands_and_both_are_kept() -> None:
     made = sample()
     say(made, label("một"))

@@ -14,11 +14,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from nhan.catalog.events import log_events
 from nhan.catalog.schema import State, events, labels, predictions, samples, suggestions
 from nhan.catalog.schema import labelstudio_tasks as tasks
 
 # An event that says only that something happened over there.
 NOTE = "labelstudio.webhook"
+
+# A task that must go because its sample was erased, and that it is gone.
+_ERASE, _ERASED = "labelstudio.erase", "labelstudio.erased"
 
 # One query's share of bound values.
 _AT_ONCE = 1000
@@ -282,6 +286,41 @@ def forget_tasks(connection: sa.Connection, project: str, task_ids: Iterable[int
         connection.execute(
             tasks.delete().where(tasks.c.project == project, tasks.c.task_id.in_(part))
         )
+
+
+def erase_tasks(connection: sa.Connection, sample_ids: Iterable[int]) -> None:
+    """Note that the tasks of samples which are about to be erased must go too.
+
+    The note names project and task, nothing of the sample.
+    """
+    for part in _parts(sorted(set(sample_ids))):
+        rows = connection.execute(
+            sa.select(tasks.c.project, tasks.c.task_id).where(
+                tasks.c.sample_id.in_(part), tasks.c.task_id > 0
+            )
+        )
+        log_events(
+            connection,
+            [
+                {"kind": _ERASE, "data": {"project": row.project, "task": row.task_id}}
+                for row in rows
+            ],
+        )
+
+
+def tasks_to_erase(connection: sa.Connection, project: str) -> list[int]:
+    """The tasks of a project that must go and are not known to be gone."""
+    found: dict[str, set[int]] = {_ERASE: set(), _ERASED: set()}
+    query = sa.select(events.c.kind, events.c.data).where(events.c.kind.in_(sorted(found)))
+    for kind, data in connection.execute(query):
+        if data["project"] == project:
+            found[kind].add(int(data["task"]))
+    return sorted(found[_ERASE] - found[_ERASED])
+
+
+def note_erased(connection: sa.Connection, project: str, task: int) -> None:
+    """Note that a task which had to go is gone."""
+    log_events(connection, [{"kind": _ERASED, "data": {"project": project, "task": task}}])
 
 
 def answers_of(

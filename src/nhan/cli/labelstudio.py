@@ -357,6 +357,7 @@ def _print_pull(report: PullReport) -> None:
         (report.begun, "drafts begun"),
         (report.dropped, "drafts given up"),
         (report.deleted, f"tasks deleted, {report.unlabelled} of them without a label"),
+        (report.erased, f"tasks of samples that were erased here {would}deleted"),
         (report.unchanged, "unchanged"),
     ):
         if count:

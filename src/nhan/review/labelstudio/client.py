@@ -153,6 +153,13 @@ class LabelStudio:
         """Replace a task's data; its annotations stay."""
         self._object("PATCH", f"/api/tasks/{number}/", json={"data": data})
 
+    def delete_task(self, number: int) -> None:
+        """Delete a task with all its annotations; one that is gone already is no error."""
+        try:
+            self._request("DELETE", f"/api/tasks/{number}/")
+        except NotFound:
+            return
+
     def import_predictions(self, project: int, predictions: Sequence[Json]) -> None:
         """Add predictions to tasks that are there."""
         self._object("POST", f"/api/projects/{project}/import/predictions", json=list(predictions))

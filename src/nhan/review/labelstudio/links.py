@@ -144,7 +144,11 @@ class Links:
 
 def hash_in(link: str) -> str:
     """The SHA-256 that an address of our route names; empty for other addresses."""
-    before, _, name = urlsplit(link).path.rpartition("/")
+    try:
+        path = urlsplit(link).path
+    except ValueError:  # `http://[`
+        return ""
+    before, _, name = path.rpartition("/")
     return name if before.endswith("/pictures") and is_hash(name) else ""
 
 

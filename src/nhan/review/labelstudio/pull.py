@@ -129,6 +129,7 @@ class _Pull:
             if progress is not None:
                 progress(self.report.read, None)
         unseen = Unseen(self._workspace, self._client, connection, self._begin, self.report)
+        unseen.erase_there()
         unseen.note_drafts()
         first = full or mark.swept is None
         self.report.swept = unseen.forget_deleted(self._project, every=first) or first
@@ -184,11 +185,11 @@ class _Pull:
             hashes = [one.sha256 for one in news]
             samples = load_samples(connection, self._connection.task, hashes)
             wanted = find_samples(connection, self._connection.task, hashes)
-            double = [one for one in news if wanted[one.sha256][1] > 1]
+            double = [one for one in news if wanted[one.sha256][1] > 1]  # several are to label it
             events = []
             for one in news:
                 sample = samples[one.sha256]
-                if one in double:
+                if wanted[one.sha256][1] > 1:
                     shared.hear(sample, self._words(one))
                 else:
                     events += self._settle(one, sample)

@@ -15,6 +15,7 @@ from nhan.catalog import State
 from nhan.catalog.events import log_events
 from nhan.catalog.labelstudio import (
     Candidate,
+    Link,
     Said,
     all_links,
     claim,
@@ -126,24 +127,15 @@ class _Push:
             for one in page:
                 by_hash.setdefault(_hash_of(one, self._fields), one)
             by_hash.pop("", None)
-            stray = {sha256: one for sha256, one in by_hash.items() if sha256 not in known}
-            self._adopt(stray)
-            self._relink(
-                {
-                    sha256: one
-                    for sha256, one in by_hash.items()
-                    if sha256 in known and known[sha256].task_id == one.number
-                },
-                {link.sha256: link.path for link in known.values()},
-            )
+            self._adopt({sha256: one for sha256, one in by_hash.items() if sha256 not in known})
+            ours = [
+                (known[sha256], one)
+                for sha256, one in by_hash.items()
+                if sha256 in known and known[sha256].task_id == one.number
+            ]
+            self._relink(ours)
             self._refresh(
-                {
-                    link.sample_id: (link, by_hash[sha256])
-                    for sha256, link in known.items()
-                    if sha256 in by_hash
-                    and by_hash[sha256].number == link.task_id
-                    and link.state in _OPEN
-                }
+                {link.sample_id: (link, one) for link, one in ours if link.state in _OPEN}
             )
         self.report.gone = len(missing)
 
@@ -226,18 +218,18 @@ class _Push:
         if not self._dry_run:
             self._record(sent)
 
-    def _relink(self, there: dict[str, _There], paths: dict[str, str]) -> None:
+    def _relink(self, ours: list[tuple[Link, _There]]) -> None:
         """Sign the addresses anew that have used up half their time, or lead elsewhere."""
         key = self._fields.picture
-        for sha256, one in there.items():
-            if self._links.is_fresh(one.data.get(key), sha256):
+        for link, one in ours:
+            if self._links.is_fresh(one.data.get(key), link.sha256):
                 continue
             self.report.relinked += 1
             if not self._dry_run:
-                link = self._links.to(sha256, paths[sha256])
-                self._client.update_task(one.number, {**one.data, key: link})
+                address = self._links.to(link.sha256, link.path)
+                self._client.update_task(one.number, {**one.data, key: address})
 
-    def _refresh(self, open_tasks: dict[int, Any]) -> None:
+    def _refresh(self, open_tasks: dict[int, tuple[Link, _There]]) -> None:
         """Bring the pre-annotations of open tasks to the champion."""
         if self._suggester is None:
             return

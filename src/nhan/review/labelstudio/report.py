@@ -76,6 +76,7 @@ class PullReport:
         skipped: of them not taken, each with its reason.
         begun, dropped: drafts that began, and that ended without an annotation.
         deleted: tasks that are gone; `unlabelled` of them had no label.
+        erased: tasks deleted over there, because their samples were erased here.
         changes: what changed, `NAME: before → after`, for people; at most a few hundred.
         swept: whether every task was looked at.
     """
@@ -90,6 +91,7 @@ class PullReport:
     dropped: int = 0
     deleted: int = 0
     unlabelled: int = 0
+    erased: int = 0
     changes: list[str] = field(default_factory=list)
     swept: bool = False
 
@@ -101,7 +103,8 @@ class PullReport:
     @property
     def changed(self) -> bool:
         """Whether it did anything."""
-        return bool(self.outcomes.total() or self.begun or self.dropped or self.deleted)
+        counts = (self.begun, self.dropped, self.deleted, self.erased)
+        return bool(self.outcomes.total() or any(counts))
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""

@@ -26,6 +26,9 @@ ORIGIN = "labelstudio"
 # Ends every reason given here, so that what was set here can be told from what was set elsewhere.
 PLACE = " in Label Studio"
 
+# Nobody needs to look at it any more; a labelled sample of high priority would be a suspect.
+_SETTLED = 0.0
+
 Outcome = Literal[
     "unchanged",
     "labelled",
@@ -130,6 +133,7 @@ def _stand(sample: Sample, label: GivenLabel, *, news: bool) -> Effect:
     if same and sample.state == State.ACCEPTED:
         return Effect("voted" if news else "unchanged")
     sample.label, sample.state, sample.reason, sample.changed = kept, State.LABELLED, "", True
+    sample.priority = _SETTLED
     if before is None:
         return Effect("labelled", "", kept.value)
     return Effect("voted" if same else "relabelled", before.value, kept.value)
@@ -140,6 +144,7 @@ def _set(sample: Sample, state: State, reason: str, outcome: Outcome) -> Effect:
         return Effect("unchanged")
     before = sample.label.value if sample.label else sample.state.value
     sample.state, sample.reason, sample.label, sample.changed = state, reason, None, True
+    sample.priority = _SETTLED
     return Effect(outcome, before, reason)
 
 

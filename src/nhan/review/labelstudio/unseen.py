@@ -1,4 +1,4 @@
-"""What a task's `updated_at` does not tell: drafts, and tasks that are no longer there."""
+"""What a task's `updated_at` does not tell: drafts, and tasks that are gone or must go."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from nhan.catalog.labelstudio import (
     find_links,
     forget_tasks,
     links_with_reason,
+    note_erased,
+    tasks_to_erase,
 )
 from nhan.catalog.samples import load_samples, write_samples
 from nhan.review.labelstudio import standing
@@ -31,7 +33,7 @@ _PAGE = 100
 
 @dataclass
 class Unseen:
-    """Looks for both.
+    """Looks for them.
 
     Attributes:
         begin: opens a transaction; of a dry run, one that only reads.
@@ -78,6 +80,17 @@ class Unseen:
     def _author(self, task: int) -> str:
         drafts = self.client.drafts(task)
         return str(drafts[-1].get("user") or "") if drafts else ""
+
+    def erase_there(self) -> None:
+        """Delete the tasks of samples that were erased here, with all their annotations."""
+        with self.workspace.catalog.read() as connection:
+            wanted = tasks_to_erase(connection, self.connection.key)
+        for task in wanted:
+            self.report.erased += 1
+            if not self.report.dry_run:
+                self.client.delete_task(task)
+                with self.begin() as connection:
+                    note_erased(connection, self.connection.key, task)
 
     def forget_deleted(self, project: Json, *, every: bool) -> bool:
         """Find tasks that are gone and settle their samples.
