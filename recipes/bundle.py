@@ -94,6 +94,7 @@ def bundle(
 ) -> None:
     """Export, choose between float and int8, calibrate, score, write."""
     best = load_checkpoint(run / BEST)
+    before = earlier(best)
     learner = learner_of(best)
     recipe = training_recipe(best)
     began = time.monotonic()
@@ -140,12 +141,15 @@ def bundle(
         pictures = folder(path)
         tests[f"dev: {path.name}"] = read(reader, pictures)
     facts = {key: best.facts[key] for key in ("task", "options", "vocabulary", "config")}
+    # Where on this machine the run began is nobody's business; `before` tells from what.
+    facts["config"] = {**facts["config"], "start_from": ""}
     facts["reading"] = READING
     files[WEIGHTS] = to_bytes(Checkpoint(best.best_weights, facts), half=True)
     numbers = {
         "run": run.name,
-        "seen": best.facts["seen"],
-        "seconds": _seconds(run, best.facts["seen"]),
+        "seen": best.facts["seen"] + sum(each["seen"] for each in before),
+        "seconds": _seconds(run, best.facts["seen"]) + sum(each["seconds"] for each in before),
+        "before": before,
         "parameters": sum(part.numel() for part in learner.network.parameters()),
         "export": agreement.to_dict(),
         "int8": int8,
@@ -179,6 +183,24 @@ def training_recipe(best: Checkpoint) -> Recipe:
         raise SettingsError("the run did not learn made lines", hint="see recipes/vi-line.toml")
     options = {k: v for k, v in data["made_options"].items() if not k.startswith("easy")}
     return load_recipe(options.pop("recipe", "default")).with_(**options)
+
+
+def earlier(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """The trainings whose weights this one began with, the first one first."""
+    start = checkpoint.facts["config"]["start_from"]
+    if not start:
+        return []
+    began = load_checkpoint(Path(start))
+    # A run's last checkpoint says where it stood, its best one how much it had seen.
+    seen = began.facts["position"]["seen"] if "position" in began.facts else began.facts["seen"]
+    optimizer = began.facts["config"]["optimizer"]
+    stage = {
+        "seen": seen,
+        "seconds": _seconds(Path(start).parent, seen),
+        "lr": optimizer["lr"],
+        "schedule": optimizer["schedule"],
+    }
+    return [*earlier(began), stage]
 
 
 def calibration_lines(recipe: Recipe, count: int) -> list[Sample]:

@@ -44,6 +44,7 @@ def about(facts: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any
             "held out": ", ".join(held_out_families()),
         },
         "recipe": {
+            **({"began with": _before(numbers["before"])} if numbers["before"] else {}),
             "network": f"{model['network']} {json.dumps(model['options'])}",
             "parameters": f"{numbers['parameters']:,}",
             "optimiser": f"AdamW, rate {optimizer['lr']}, {optimizer['schedule']}, averaged "
@@ -56,6 +57,13 @@ def about(facts: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any
         "licence": f"Apache-2.0, as Nhãn itself; the fonts and texts of the training stay under "
         f"theirs ({SOURCES}) and are not contained in the model.",
     }
+
+
+def _before(stages: Sequence[Mapping[str, Any]]) -> str:
+    """The trainings before the last one, in words."""
+    return "; ".join(
+        f"{stage['seen']:,} lines, rate {stage['lr']}, {stage['schedule']}" for stage in stages
+    )
 
 
 def card(spec: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
