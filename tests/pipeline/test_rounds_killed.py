@@ -59,7 +59,7 @@ def kill_in(
     number = 1 if not newest else newest[0].plan.number + bool(newest[0].outcome)
     file = workspace.root / "objects" / f"rounds/{number:06d}/{step}.json"
     before = file.stat().st_mtime_ns if file.exists() else 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while process.poll() is None:
         if file.exists() and file.stat().st_mtime_ns != before:
             break
