@@ -92,3 +92,11 @@ def test_the_page_lists_every_layer() -> None:
 def test_what_serves_imports_no_torch(module: str) -> None:
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest imports them by name alone."""
+    names = [
+        path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"
+    ]
+    assert sorted(names) == sorted(set(names))
