@@ -23,6 +23,7 @@ class FakeLane:
     owner: Dispatcher
     name: str = "fake"
     can_go_wide: bool = False
+    lost: bool = False
     given: list[tuple[int, bytes, bool]] = field(default_factory=list)
     killed: bool = False
 

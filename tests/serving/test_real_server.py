@@ -401,6 +401,19 @@ def test_a_killed_worker_costs_no_request(server, toy_picture):
     assert front == server.children()[0]
 
 
+def test_workers_killed_again_and_again_are_back_at_once(server, toy_picture):
+    longest = 0.0
+    for number in range(12):
+        _, *workers = server.children()
+        os.kill(workers[number % 2], signal.SIGKILL)
+        begun = time.monotonic()
+        server.until(lambda: len(server.children()) == 3)
+        assert server.predict(toy_picture("đ"))[0] == 200
+        longest = max(longest, time.monotonic() - begun)
+        time.sleep(0.1)
+    assert longest < 4, "a pause for children that keep dying would take seconds"
+
+
 def test_a_killed_front_process_is_back_within_two_seconds(server, toy_picture):
     os.kill(server.children()[0], signal.SIGKILL)
     begun = time.monotonic()

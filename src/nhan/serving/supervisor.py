@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ _PR_SET_PDEATHSIG = 1
 # A worker that dies this young died of itself; then wait a little before the next.
 _INFANCY_S = 2.0
 _LONGEST_PAUSE_S = 5.0
+_PATIENCE = 3
 # Beyond the grace, for the front process to end by itself.
 _SPARE_S = 3
 
@@ -119,7 +121,8 @@ class Supervisor:
         self._children = _Children()
         self._control: socket.socket | None = None
         self._stopping = False
-        self._failures = 0
+        self._failures: Counter[str] = Counter()
+        self._front_born = 0.0
         self._ours = os.getpid()
 
     def run(self) -> int:
@@ -161,16 +164,22 @@ class Supervisor:
         self._control = ours
         workers = self._settings.serve.workers or cores()
         self._children.front = self._fork(lambda: self._be_front(ours, theirs))
+        self._front_born = time.monotonic()
         theirs.close()
         for number in range(workers):
             self._start_worker(str(number))
 
-    def _start_worker(self, name: str) -> None:
+    def _start_worker(self, name: str, *, after_s: float = 0.0) -> None:
         assert self._control is not None
         ours, theirs = socket.socketpair()
         # One worker keeps a second session that uses every core, for a request that is alone.
         wide_threads = cores() if name == "0" else 0
-        pid = self._fork(lambda: self._be_worker(theirs, ours, wide_threads))
+
+        def be() -> None:
+            time.sleep(after_s)  # here, where nobody else's replacement has to wait for it
+            self._be_worker(theirs, ours, wide_threads)
+
+        pid = self._fork(be)
         self._children.workers[pid] = name
         self._children.born[pid] = time.monotonic()
         theirs.close()
@@ -239,8 +248,7 @@ class Supervisor:
         if self._stopping or not self._children.front:
             return
         log.error("worker %s (pid %d) ended: %s", name, pid, _reason(status))
-        self._pause(age_s)
-        self._start_worker(name)
+        self._start_worker(name, after_s=self._pause_s(name, status, age_s))
 
     def _front_ended(self, status: int) -> bool:
         """Deal with the end of the front process; True when that ends everything."""
@@ -255,14 +263,25 @@ class Supervisor:
         if self._stopping or os.waitstatus_to_exitcode(status) == 0:
             return True
         log.error("the front process ended: %s", _reason(status))
-        self._pause(0.0)
+        age_s = time.monotonic() - self._front_born
+        time.sleep(self._pause_s("front", status, age_s))
         self._start_all()
         return False
 
-    def _pause(self, age_s: float) -> None:
-        self._failures = self._failures + 1 if age_s < _INFANCY_S else 0
-        if self._failures > 3:
-            time.sleep(min(0.05 * 2**self._failures, _LONGEST_PAUSE_S))
+    def _pause_s(self, name: str, status: int, age_s: float) -> float:
+        """How long to wait before a child is started again.
+
+        One that keeps dying young of itself must not take the machine; one that was killed from
+        outside is needed at once.
+        """
+        killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+        if killed or age_s >= _INFANCY_S:
+            self._failures[name] = 0
+            return 0.0
+        self._failures[name] += 1
+        if self._failures[name] <= _PATIENCE:
+            return 0.0
+        return min(0.05 * 2.0 ** self._failures[name], _LONGEST_PAUSE_S)
 
 
 def _reason(status: int) -> str:

@@ -129,7 +129,13 @@ class Dispatcher:
     # Lanes
 
     def attach(self, lane: Lane) -> None:
-        """Let a lane, with all models loaded, take part."""
+        """Let a lane, with all models loaded, take part.
+
+        Raises:
+            JobFailed: it died meanwhile; pictures given to it would wait for their deadline.
+        """
+        if lane.lost:
+            raise JobFailed(f"worker {lane.name} ended")
         state = _LaneState(lane)
         self._lanes.append(state)
         self._by_lane[lane] = state

@@ -25,10 +25,12 @@ class Lane(Protocol):
     Attributes:
         name: for logs and metrics.
         can_go_wide: whether it has a session that uses every core.
+        lost: whether it has died; nothing given to it now would ever come back.
     """
 
     name: str
     can_go_wide: bool
+    lost: bool
 
     def submit(self, ticket: int, key: str, picture: bytes, *, wide: bool) -> None:
         """Give it a picture; `lane_done` follows. Never blocks."""

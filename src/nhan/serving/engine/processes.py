@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -31,6 +32,7 @@ class ProcessLane(asyncio.Protocol):
     def __init__(self, name: str, owner: LaneOwner) -> None:
         self.name = name
         self.can_go_wide = False
+        self.lost = False
         self.pid = 0
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = owner
@@ -61,6 +63,8 @@ class ProcessLane(asyncio.Protocol):
         self._write(head, picture)
 
     async def load(self, key: str, folder: Path) -> None:
+        if self.lost:
+            raise self._gone()  # nobody is left who could answer; the wait would have no end
         ticket = next(self._load_tickets)
         loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loads[ticket] = loaded
@@ -80,7 +84,8 @@ class ProcessLane(asyncio.Protocol):
 
     def kill(self) -> None:
         if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it was quicker
+                os.kill(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Hang up; the worker ends after its present picture."""
@@ -115,8 +120,11 @@ class ProcessLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        gone = JobFailed(f"worker {self.name} ended")
+        self.lost = True
         for waiting in (self.ready, *self._loads.values()):
             if not waiting.done():
-                waiting.set_exception(gone)
+                waiting.set_exception(self._gone())
         self._owner.lane_lost(self, HUNG_UP if self._closed else str(exc or "ended"))
+
+    def _gone(self) -> JobFailed:
+        return JobFailed(f"worker {self.name} ended")

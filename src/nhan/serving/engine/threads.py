@@ -21,6 +21,7 @@ class ThreadLane:
     ) -> None:
         self.name = name
         self.can_go_wide = wide_threads > 1
+        self.lost = False
         self._owner = owner
         self._runner = Runner(limits, wide_threads=wide_threads)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"lane-{name}")
