@@ -18,7 +18,7 @@ from nhan.images import content_hash
 from nhan.samples.importer import import_samples
 from nhan.workspace import Workspace
 
-_COUNT = 1500
+_COUNT = 4000  # an import takes seconds, so that there is time to interrupt it
 
 
 @pytest.fixture

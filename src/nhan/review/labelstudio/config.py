@@ -110,7 +110,7 @@ class Fields:
 
 def is_chosen(task: str) -> bool:
     """Whether a task's labels are chosen from a list rather than written."""
-    return "classes" in get_task(task).vocabulary(())
+    return get_task(task).choices
 
 
 def make_config(task: str, classes: Sequence[str]) -> str:
