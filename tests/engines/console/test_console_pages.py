@@ -157,7 +157,7 @@ def test_the_camera_takes_a_picture(visit):
     page = made.page
     page.get_by_role("button", name="Camera").click()
     page.locator("#camera-dialog[open]").wait_for()
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    expect(page.locator("#video")).not_to_have_js_property("videoWidth", 0)
     page.locator("#shoot").click()
     page.locator("#camera-close").click()
     expect(page.locator(".reading .chip").first).to_contain_text("%")
