@@ -35,6 +35,7 @@ LAYERS = (
     "pipeline",
     "deploy",
     "web",
+    "backup",
     "doctor",
     "cli",
 )

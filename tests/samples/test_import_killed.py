@@ -18,7 +18,7 @@ from nhan.images import content_hash
 from nhan.samples.importer import import_samples
 from nhan.workspace import Workspace
 
-_COUNT = 4000  # an import takes seconds, so that there is time to interrupt it
+_COUNT = 1500
 
 
 @pytest.fixture
@@ -38,6 +38,8 @@ def start(workspace: Workspace, source: Path) -> subprocess.Popen[bytes]:
         [*command, "--workspace", str(workspace.root)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Shells start what runs in the background with interrupts ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

@@ -42,6 +42,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "loop": ("nhan.cli.loop", "Rounds: what came back from use becomes the next version."),
     "labelstudio": ("nhan.cli.labelstudio", "Label with Label Studio: setup, push, pull, watch."),
     "trace": ("nhan.cli.trace", "Where an answer comes from, down to the pixels and people."),
+    "backup": ("nhan.cli.backup", "Write the workspace into one file."),
+    "restore": ("nhan.cli.restore", "Make a workspace of a backup, on the same engines or others."),
     "export": ("nhan.cli.export", "Write a model in another system's form."),
     "doctor": ("nhan.cli.doctor", "Explain what this machine and workspace have and lack."),
 }

@@ -176,7 +176,7 @@ function drawBudget(budget) {
   $("budget-part").hidden = points.length < 2;
   if (points.length < 2) return;
   const { gain } = budget;
-  const value = gain.value ?? gain.gain ?? gain.expected;
+  const value = gain?.value;
   $("budget-words").textContent = value === undefined ? "" : `${words.gain} ${number(100 * value, 2)} (${number(100 * gain.low, 2)} – ${number(100 * gain.high, 2)}) %.`;
   chart($("budget"), { height: 180, says: points.map((point) => `${point.labels}: ${percent(point.value, 1)}`).join("; "), lines: [{ dots: true, points: points.map((point) => ({ x: point.labels, y: point.value })) }], x: { min: 0, format: (count) => `${compact(count)} ${words.labels}` }, y: { format: (rate) => percent(rate, 1) } });
 }

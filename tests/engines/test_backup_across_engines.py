@@ -1,0 +1,44 @@
+"""A backup of SQLite and a folder comes back on PostgreSQL and S3, and goes on counting there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nhan.backup import back_up, restore
+from nhan.catalog.samples import read_rows
+from nhan.samples.importer import import_samples
+from nhan.workspace import Workspace
+
+pytestmark = pytest.mark.engine
+
+
+def test_a_workspace_moves_to_real_engines_and_back(
+    tmp_path: Path, s3_url: str, postgres_url: str, draw_line: Callable[..., bytes]
+) -> None:
+    source = tmp_path / "pictures"
+    source.mkdir()
+    for number in range(5):
+        (source / f"{number}.png").write_bytes(draw_line(f"line {number}"))
+    (source / "labels.json").write_text(
+        "{" + ", ".join(f'"{n}.png": "dòng {n}"' for n in range(5)) + "}", encoding="utf-8"
+    )
+    with Workspace.init(tmp_path / "small") as workspace:
+        import_samples(workspace, source)
+        rows = list(read_rows(workspace.catalog, "text"))
+        back_up(workspace, tmp_path / "first")
+    restore(tmp_path / "first", tmp_path / "large", objects=s3_url, catalog=postgres_url)
+    (source / "5.png").write_bytes(draw_line("line 5"))
+    (source / "labels.json").write_text('{"5.png": "dòng 5"}', encoding="utf-8")
+    with Workspace.open(tmp_path / "large") as workspace:
+        assert list(read_rows(workspace.catalog, "text")) == rows
+        import_samples(workspace, source)  # numbers that are taken are not given again
+        assert len(list(read_rows(workspace.catalog, "text"))) == 6
+        back_up(workspace, tmp_path / "second")
+    restore(
+        tmp_path / "second", tmp_path / "home", objects="objects", catalog="sqlite:///catalog.db"
+    )
+    with Workspace.open(tmp_path / "home") as workspace:
+        assert [row.label for row in read_rows(workspace.catalog, "text")][-1] == "dòng 5"
