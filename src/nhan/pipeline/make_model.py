@@ -70,10 +70,10 @@ def make_model(
     )
     run = run or new_run_id(config)
     if config.machine.devices > 1 and not launched():
-        with weights_of(workspace, config.start_from):
-            pass  # a wrong name is said before processes are started
         words = [frozen.ref, "--model", name, "--run", run, *(["--int8"] if int8 else [])]
-        return train_on_devices(workspace, words, config.machine.devices, config=config, show=show)
+        devices = config.machine.devices
+        with weights_of(workspace, config.start_from):  # a wrong name is said before they start
+            return train_on_devices(workspace, words, devices, config=config, show=show)
     group = current()
     run = group.tell(run)
     with weights_of(workspace, config.start_from if group.first else "") as weights:

@@ -1,45 +1,19 @@
-"""Every setting has one home: its name, type, default and one line of help.
-
-`nhan.toml` in the workspace is read first, `NHAN_*` variables over it (two underscores go one
-table down: `NHAN_SERVE__PORT=9000`). An unknown key is refused by name with the nearest valid one.
-"""
+"""The tables of `nhan.toml`: every setting's name, type, default and one line of help."""
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
-import tomllib
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as MalformedVariable
-
-from nhan.errors import SettingsError
-
-FILE_NAME = "nhan.toml"
-_PREFIX = "NHAN_"
-# Variables that are not settings: where the workspace is, where fonts are, and the like.
-OTHER_VARIABLES = frozenset(
-    {
-        "NHAN_WORKSPACE",
-        "NHAN_FONTS",
-        "NHAN_KEY",
-        "NHAN_URL",
-        "NHAN_WEBHOOK_SECRET",
-        "NHAN_LABELSTUDIO_TOKEN",
-        "NHAN_SIGNING_SECRET",
-    }
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """A table; unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", validate_default=True)
 
 
-class StorageSettings(_Table):
+class StorageSettings(Table):
     """Where pictures, models and labels are kept."""
 
     objects: str = Field("objects", description="object store: a folder or s3://bucket/prefix")
@@ -49,14 +23,14 @@ class StorageSettings(_Table):
     )
 
 
-class ImageSettings(_Table):
+class ImageSettings(Table):
     """What one picture may cost, at every door."""
 
     max_bytes: int = Field(10_000_000, gt=0, description="encoded size of a picture, bytes")
     max_pixels: int = Field(40_000_000, gt=0, description="width × height, told from the header")
 
 
-class SplitSettings(_Table):
+class SplitSettings(Table):
     """How `freeze` divides samples that do not say where they belong."""
 
     validation: float = Field(0.1, ge=0, lt=1, description="share used to choose the best epoch")
@@ -72,7 +46,7 @@ class SplitSettings(_Table):
     )
 
 
-class GateSettings(_Table):
+class GateSettings(Table):
     """When a candidate may replace the champion."""
 
     margin: float = Field(
@@ -93,7 +67,7 @@ class GateSettings(_Table):
     )
 
 
-class ServeSettings(_Table):
+class ServeSettings(Table):
     """The server."""
 
     host: str = Field("127.0.0.1", description="main address; any other than loopback needs keys")
@@ -149,7 +123,7 @@ class ServeSettings(_Table):
     )
 
 
-class ReviewSettings(_Table):
+class ReviewSettings(Table):
     """Labelling by people, in the console and at the terminal."""
 
     hold_minutes: float = Field(
@@ -168,7 +142,7 @@ class ReviewSettings(_Table):
     )
 
 
-class LoopSettings(_Table):
+class LoopSettings(Table):
     """Rounds: what came back from use becomes the next version."""
 
     dataset: str = Field("", description="dataset that rounds freeze; empty: the only one")
@@ -219,7 +193,7 @@ class LoopSettings(_Table):
     )
 
 
-class WebhookSettings(_Table):
+class WebhookSettings(Table):
     """Who is told of labels, datasets, runs, promotions; the key is in NHAN_WEBHOOK_SECRET."""
 
     urls: list[Annotated[str, StringConstraints(pattern=r"^https?://.+")]] = Field(
@@ -230,7 +204,7 @@ class WebhookSettings(_Table):
     give_up_h: float = Field(72.0, gt=0, description="hours of retries before one is given up")
 
 
-class DeploySettings(_Table):
+class DeploySettings(Table):
     """What `nhan export` writes into other systems' files."""
 
     image: str = Field("localhost/nhan-serve:latest", description="image of the server")
@@ -253,7 +227,7 @@ class DeploySettings(_Table):
     )
 
 
-class KubeflowSettings(_Table):
+class KubeflowSettings(Table):
     """Rounds on Kubeflow Pipelines, and trainings on a cluster."""
 
     endpoint: str = Field(
@@ -274,7 +248,7 @@ class KubeflowSettings(_Table):
     queue: str = Field("", description="`--as trainer`: Kueue queue; empty: none")
 
 
-class UploadSettings(_Table):
+class UploadSettings(Table):
     """What is kept of the pictures that users send, and what is looked at first."""
 
     collect: Literal["all", "sampled", "off"] = Field(
@@ -324,7 +298,7 @@ class UploadSettings(_Table):
     novelty_a_day: int = Field(100, ge=0, description="at most so many a day; 0: none")
 
 
-class LabelStudioSettings(_Table):
+class LabelStudioSettings(Table):
     """Label Studio, both ways; its token is in NHAN_LABELSTUDIO_TOKEN."""
 
     url: str = Field("", description="Label Studio's address, as this machine reaches it")
@@ -343,178 +317,3 @@ class LabelStudioSettings(_Table):
     poll_s: float = Field(
         30.0, gt=0, description="`watch`: seconds between looks where no webhook comes"
     )
-
-
-class Settings(BaseSettings):
-    """All settings of a workspace, typed and checked."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", validate_default=True
-    )
-
-    storage: StorageSettings = Field(default_factory=StorageSettings)
-    images: ImageSettings = Field(default_factory=ImageSettings)
-    split: SplitSettings = Field(default_factory=SplitSettings)
-    gate: GateSettings = Field(default_factory=GateSettings)
-    serve: ServeSettings = Field(default_factory=ServeSettings)
-    uploads: UploadSettings = Field(default_factory=UploadSettings)
-    deploy: DeploySettings = Field(default_factory=DeploySettings)
-    loop: LoopSettings = Field(default_factory=LoopSettings)
-    kubeflow: KubeflowSettings = Field(default_factory=KubeflowSettings)
-    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
-    review: ReviewSettings = Field(default_factory=ReviewSettings)
-    labelstudio: LabelStudioSettings = Field(default_factory=LabelStudioSettings)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file (which arrives as init values)."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
-
-
-def load_settings(directory: Path | None = None) -> Settings:
-    """Read `nhan.toml` of a directory (if there is one) and the environment.
-
-    Raises:
-        SettingsError: the file is not TOML, a key is unknown, or a value does not fit.
-    """
-    values: dict[str, Any] = {}
-    source = "the environment"
-    if directory is not None and (directory / FILE_NAME).exists():
-        path = directory / FILE_NAME
-        source = str(path)
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path} is not valid TOML: {error}") from error
-    _refuse_unknown_variables()
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        raise settings_error(error, Settings, source) from error
-    except MalformedVariable as error:
-        raise SettingsError(
-            f"a NHAN_* variable that names a table: {error}",
-            hint="two underscores: NHAN_SERVE__PORT",
-        ) from error
-
-
-def settings_error(error: ValidationError, model: type[BaseModel], source: str) -> SettingsError:
-    """Turn Pydantic's first complaint into one sentence with the key and the nearest one."""
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
-    if first["type"] == "extra_forbidden":
-        valid = sorted(key_names(model))
-        return SettingsError(f"unknown setting {key!r} in {source}", hint=_nearest(key, valid))
-    shown = first.get("input")
-    return SettingsError(
-        f"setting {key} = {shown!r} in {source}: {first['msg'].lower()}",
-        hint="`nhan doctor --settings` lists every setting with its meaning and default",
-    )
-
-
-def key_names(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Dotted names of all settings of a model, tables flattened."""
-    names: list[str] = []
-    for name, info in model.model_fields.items():
-        table = _table_of(info.annotation)
-        names.extend(key_names(table, f"{prefix}{name}.") if table else [prefix + name])
-    return names
-
-
-def _table_of(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
-
-
-def _nearest(key: str, valid: list[str]) -> str:
-    close = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
-    leaf = difflib.get_close_matches(
-        key.rsplit(".", 1)[-1], [name.rsplit(".", 1)[-1] for name in valid], n=1, cutoff=0.7
-    )
-    if not close and leaf:
-        close = [name for name in valid if name.rsplit(".", 1)[-1] == leaf[0]]
-    return f"did you mean {close[0]}?" if close else f"settings: {', '.join(valid)}"
-
-
-def _refuse_unknown_variables() -> None:
-    """Pydantic ignores unknown variables; a typo in one must not be silent."""
-    valid = {_PREFIX + name.replace(".", "__").upper(): name for name in key_names(Settings)}
-    tables = {_PREFIX + name.upper() for name in Settings.model_fields}
-    for variable in os.environ:
-        if not variable.startswith(_PREFIX) or variable in valid or variable in OTHER_VARIABLES:
-            continue
-        if variable in tables:
-            continue
-        close = difflib.get_close_matches(variable, list(valid), n=1, cutoff=0.5)
-        raise SettingsError(
-            f"unknown variable {variable}",
-            hint=f"did you mean {close[0]}?" if close else "see `nhan doctor --settings`",
-        )
-
-
-def changed_variables(settings: Settings) -> dict[str, str]:
-    """The settings that differ from their defaults as NHAN_* variables, for another machine.
-
-    Where things are stored is left out: other machines reach it by other means, or with secrets.
-    """
-    found: dict[str, str] = {}
-    for table_name, info in Settings.model_fields.items():
-        table = _table_of(info.annotation)
-        if table is None or table_name == "storage":
-            continue
-        values, defaults = getattr(settings, table_name), table()
-        for name in table.model_fields:
-            value = getattr(values, name)
-            if value != getattr(defaults, name):
-                text = value if isinstance(value, str) else json.dumps(value)
-                found[f"{_PREFIX}{table_name.upper()}__{name.upper()}"] = text
-    return found
-
-
-def default_file() -> str:
-    """A commented `nhan.toml` with every setting at its default, for `nhan init`."""
-    lines = [
-        "# Settings of this workspace. Every line shows a default; NHAN_* variables win over it."
-    ]
-    for table_name, info in Settings.model_fields.items():
-        table = _table_of(info.annotation)
-        assert table is not None, "every top-level setting is a table"
-        lines += ["", f"[{table_name}]  # {(table.__doc__ or '').strip()}"]
-        for name, field in table.model_fields.items():
-            value = field.get_default(call_default_factory=True, validated_data={})
-            lines.append(f"# {name} = {_toml(value)}  # {field.description}")
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return str(value)
-
-
-def describe_settings(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """One line a setting: its name, default and meaning."""
-    lines: list[str] = []
-    for name, info in model.model_fields.items():
-        table = _table_of(info.annotation)
-        if table is not None:
-            lines += describe_settings(table, f"{prefix}{name}.")
-        else:
-            default = info.get_default(call_default_factory=True, validated_data={})
-            lines.append(f"{prefix}{name} = {_toml(default)}  # {info.description}")
-    return lines

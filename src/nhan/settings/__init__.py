@@ -1,0 +1,51 @@
+"""Every setting has one home: a table (`tables`), read from file and environment (`load`)."""
+
+from nhan.settings.load import (
+    FILE_NAME,
+    OTHER_VARIABLES,
+    Settings,
+    changed_variables,
+    default_file,
+    describe_settings,
+    key_names,
+    load_settings,
+    settings_error,
+)
+from nhan.settings.tables import (
+    DeploySettings,
+    GateSettings,
+    ImageSettings,
+    KubeflowSettings,
+    LabelStudioSettings,
+    LoopSettings,
+    ReviewSettings,
+    ServeSettings,
+    SplitSettings,
+    StorageSettings,
+    UploadSettings,
+    WebhookSettings,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "OTHER_VARIABLES",
+    "DeploySettings",
+    "GateSettings",
+    "ImageSettings",
+    "KubeflowSettings",
+    "LabelStudioSettings",
+    "LoopSettings",
+    "ReviewSettings",
+    "ServeSettings",
+    "Settings",
+    "SplitSettings",
+    "StorageSettings",
+    "UploadSettings",
+    "WebhookSettings",
+    "changed_variables",
+    "default_file",
+    "describe_settings",
+    "key_names",
+    "load_settings",
+    "settings_error",
+]
