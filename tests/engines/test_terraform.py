@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import hcl2
 import pytest
+
+hcl2 = pytest.importorskip("hcl2", reason="make test-engines installs it")
 
 pytestmark = pytest.mark.engine
 
