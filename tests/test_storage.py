@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from nhan.errors import NotFound, SettingsError
+from nhan.errors import NotFound, SettingsError, StorageError
 from nhan.storage import NumberedLog, StaleLog, Store, open_store
 
 # A forked child inherits the locks of its parent's threads but not the threads.
@@ -62,6 +66,53 @@ def test_put_once_keeps_the_first(store: Store) -> None:
     assert store.put_once("a/b", b"first")
     assert not store.put_once("a/b", b"second")
     assert store.read("a/b") == b"first"
+
+
+def test_a_create_that_fails_is_never_taken_for_one_that_was_there(tmp_path: Path) -> None:
+    """What "exists already" is dropped by its writer; digits in a name must not say it."""
+    store = open_store(tmp_path)
+    (tmp_path / "ab").write_bytes(b"a file where a folder must be")
+    for name in ("ab/4f.jpg", "ab/409.jpg"):
+        with pytest.raises(StorageError, match="cannot create"):
+            store.put_once(name, b"x")
+
+
+@pytest.mark.parametrize(("last", "created"), [(200, True), (412, False)])
+def test_an_s3_conflict_under_way_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, last: int, created: bool
+) -> None:
+    """409: another create or delete is under way. Only 412 says that the object is there."""
+    answers = [409, 409, last]
+    with _s3_that_answers(answers) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+            monkeypatch.setenv(name, "x")
+        assert open_store("s3://bucket").put_once("a", b"x") is created
+    assert answers == []
+
+
+@contextmanager
+def _s3_that_answers(answers: list[int]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(answers.pop(0))
+            self.send_header("etag", '"x"')
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_a_file_is_put_and_opened_without_memory(store: Store, tmp_path: Path) -> None:

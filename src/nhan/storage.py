@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,10 @@ _ABSENT = (NotFoundError, FileNotFoundError)
 _FAILURES = (BaseError, OSError)
 # A server that is away: long enough for a restart behind a load balancer, short enough to be told.
 _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
+# A create that met another one at the same moment is told so, and tried again so often.
+_UNDECIDED = "status code: 409"
+_CONFLICTS = 20
+_CONFLICT_PAUSE_S = 0.1
 # What one request for a part of an object fetches; a round trip costs more than a megabyte.
 _BUFFER = 1 << 20
 _REMOTE_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
@@ -88,24 +93,28 @@ class Store:
         Raises:
             StorageError: the store is out of reach, refuses, or cannot create atomically.
         """
-        try:
-            obstore.put(self._backend, path, data, mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            return False
-        except PreconditionError:  # how some S3 servers say "exists"
-            return False
-        except NotSupportedError as error:
-            raise StorageError(
-                f"{self.url} cannot create objects atomically ({error})",
-                hint="use an S3 server that honours If-None-Match, or a local folder",
-            ) from error
-        except _FAILURES as error:
-            # Two creates in flight at once: S3 may answer 409 ConditionalRequestConflict to the
-            # loser before the winner is visible. The object then exists; it was not ours.
-            if "ConditionalRequestConflict" in str(error) or "409" in str(error):
-                return False
-            raise self._failure("create", path, error) from error
-        return True
+        for _ in range(_CONFLICTS):
+            try:
+                obstore.put(self._backend, path, data, mode="create", use_multipart=False)
+            except (AlreadyExistsError, PreconditionError) as error:
+                # S3 answers 412 where the object exists, and 409 while another create or delete of
+                # it is under way: then nobody knows yet, and S3 asks to try again.
+                if _UNDECIDED not in str(error):
+                    return False
+                time.sleep(_CONFLICT_PAUSE_S)
+            except NotSupportedError as error:
+                raise StorageError(
+                    f"{self.url} cannot create objects atomically ({error})",
+                    hint="use an S3 server that honours If-None-Match, or a local folder",
+                ) from error
+            except _FAILURES as error:
+                raise self._failure("create", path, error) from error
+            else:
+                return True
+        raise StorageError(
+            f"cannot create {path} in {self.url}: it is being written or deleted all the while",
+            hint="try again in a moment",
+        )
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes.
