@@ -1,18 +1,21 @@
 # The server: no torch, no compiler, not root; may run with a read-only root file system.
 #   docker build -f deploy/docker/serve.Dockerfile -t nhan-serve .
 #   docker run -e NHAN_KEY=… -p 8000:8000 -v nhan:/workspace nhan-serve
+# The same with the Streamlit page, a client of a server elsewhere:
+#   docker build -f deploy/docker/serve.Dockerfile -t nhan-streamlit --build-arg EXTRAS=streamlit .
 FROM docker.io/library/debian:bookworm-slim AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends binutils ca-certificates python3 python3-venv \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+ARG EXTRAS=postgres,labelstudio
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY src src
 # Left out, because a server never opens them: compiled files, tests, headers, debug symbols,
 # ONNX Runtime's model converters, and Arrow Flight, a database protocol that nothing here speaks.
 RUN python3 -m venv /opt/nhan \
- && /opt/nhan/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[postgres]' \
+ && /opt/nhan/bin/pip install --no-cache-dir --no-compile -c constraints.txt ".[${EXTRAS}]" \
  && /opt/nhan/bin/pip uninstall -y pip setuptools \
  && find /opt/nhan -type d \( -name tests -o -name test -o -name include -o -name __pycache__ \) \
       -prune -exec rm -rf {} + \

@@ -22,11 +22,11 @@ RUN apt-get update \
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY src src
-# A step on Kubeflow needs kfp itself, and none of what it depends on.
+# Rounds pull labels from Label Studio. A step on Kubeflow needs kfp itself, and none of what it depends on.
 RUN python3 -m venv /opt/nhan \
  && /opt/nhan/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} \
       -c constraints.txt torch \
- && /opt/nhan/bin/pip install --no-cache-dir -c constraints.txt '.[train,classes,postgres]' \
+ && /opt/nhan/bin/pip install --no-cache-dir -c constraints.txt '.[train,classes,postgres,labelstudio]' \
  && /opt/nhan/bin/pip install --no-cache-dir --no-deps 'kfp==2.17.0'
 COPY deploy/docker/entrypoint /usr/local/bin/entrypoint
 ENV PATH=/opt/nhan/bin:$PATH \

@@ -16,23 +16,28 @@ from nhan.models.package import Package
 from nhan.settings import DeploySettings
 from nhan.workspace import Workspace
 
-# Tags that were published when this was written; raise them together and run the tests.
+# Raise them together with the packages that the engines' tests run in their place.
 IMAGES = {
     "postgres": "docker.io/library/postgres:17-bookworm",
-    "s3": "docker.io/chrislusf/seaweedfs:3.97",
-    "labelstudio": "docker.io/heartexlabs/label-studio:1.21.0",
-    "mlflow": "ghcr.io/mlflow/mlflow:v3.4.0",
+    "s3": "docker.io/chrislusf/seaweedfs:4.48",
+    "labelstudio": "docker.io/heartexlabs/label-studio:1.23.2",
+    "mlflow": "ghcr.io/mlflow/mlflow:v3.17.2",
     "prometheus": "docker.io/prom/prometheus:v3.6.0",
     "grafana": "docker.io/grafana/grafana:12.2.0",
 }
 _SECRETS = {
     "NHAN_KEY": "key of scope admin for the server; at least 16 random characters",
-    "POSTGRES_PASSWORD": "of the catalogue",
+    "NHAN_SIGNING_SECRET": "signs links to pictures in Label Studio; at least 32 characters",
+    "POSTGRES_PASSWORD": "of the catalogue; letters and digits",
     "S3_ACCESS_KEY": "of the object store",
     "S3_SECRET_KEY": "of the object store",
     "LABEL_STUDIO_PASSWORD": "of the first user, nhan@localhost.local",
     "GRAFANA_PASSWORD": "of the user admin",
 }
+_TOKEN = "NHAN_LABELSTUDIO_TOKEN"  # noqa: S105  a variable's name
+_LATER = f"""# Made in Label Studio once it runs: Account & Settings, Personal Access Token
+# {_TOKEN}=eyJ…
+"""
 _S3_PORT = 8333
 _BUCKET = "nhan"
 
@@ -53,7 +58,8 @@ def files(deploy: DeploySettings, *, model: str = "") -> dict[str, str]:
             about="cp .env.example .env, fill in every line, then: docker compose up --detach\n"
             "The API and the console: http://127.0.0.1:8000",
         ),
-        ".env.example": "".join(f"# {about}\n{name}=\n" for name, about in _SECRETS.items()),
+        ".env.example": "".join(f"# {about}\n{name}=\n" for name, about in _SECRETS.items())
+        + _LATER,
         "s3/start": _S3_START,
         **watching,
     }
@@ -99,6 +105,17 @@ def _stores() -> dict[str, str]:
     }
 
 
+def _labelling() -> dict[str, str]:
+    """Label Studio as these services reach it, and these services as it and browsers do."""
+    return {
+        "NHAN_LABELSTUDIO__URL": "http://labelstudio:8080",
+        "NHAN_LABELSTUDIO__PICTURES_URL": "http://127.0.0.1:8000",
+        "NHAN_LABELSTUDIO__SERVER_URL": "http://nhan:8000",
+        "NHAN_SIGNING_SECRET": _needed("NHAN_SIGNING_SECRET"),
+        _TOKEN: f"${{{_TOKEN}:-}}",
+    }
+
+
 def _service(image: str, *, memory: str, cpus: str = "1.0", **more: Any) -> dict[str, Any]:
     """What every service has: limits, restarts, no way to more rights."""
     return {
@@ -131,7 +148,7 @@ def _after(*names: str) -> dict[str, Any]:
 
 
 def _nhan(deploy: DeploySettings, model: str) -> dict[str, Any]:
-    environment = {**_stores(), "NHAN_KEY": _needed("NHAN_KEY")}
+    environment = {**_stores(), **_labelling(), "NHAN_KEY": _needed("NHAN_KEY")}
     environment["NHAN_SERVE__ADMIN_HOST"] = "0.0.0.0"  # noqa: S104  inside the network of the file
     if model:
         environment["NHAN_SERVE__MODEL"] = model
@@ -152,12 +169,19 @@ def _nhan(deploy: DeploySettings, model: str) -> dict[str, Any]:
 
 
 def _loop(deploy: DeploySettings) -> dict[str, Any]:
+    """Asks the server, after a promotion, whether the new version answers."""
     return _service(
         deploy.train_image,
         memory="6g",
         cpus="2.0",
         command=["loop", "watch"],
-        environment={**_stores(), "MLFLOW_TRACKING_URI": "http://mlflow:5000"},
+        environment={
+            **_stores(),
+            **_labelling(),
+            "NHAN_KEY": _needed("NHAN_KEY"),
+            "NHAN_LOOP__SERVER": "http://nhan:8000",
+            "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+        },
         volumes=["loop:/workspace"],
         depends_on=_after("s3", "postgres", "mlflow"),
         stop_grace_period="60s",
@@ -166,17 +190,19 @@ def _loop(deploy: DeploySettings) -> dict[str, Any]:
 
 
 def _streamlit(deploy: DeploySettings) -> dict[str, Any]:
+    """No key in its environment: whoever opens the page types one."""
     return _service(
-        deploy.train_image,
+        deploy.streamlit_image,
         memory="512m",
-        command=["streamlit"],
-        environment={"NHAN_URL": "http://nhan:8000", "NHAN_KEY": _needed("NHAN_KEY"),
-                     "STREAMLIT_SERVER_ADDRESS": "0.0.0.0"},  # noqa: S104  published on loopback
+        command=["streamlit", "--host", "0.0.0.0"],  # noqa: S104  published on loopback
+        environment={"NHAN_URL": "http://nhan:8000"},
+        read_only=True,
+        tmpfs=["/tmp", "/workspace:uid=10001,gid=10001"],  # noqa: S108  the container's own
         ports=["127.0.0.1:8501:8501"],
         depends_on=_after("nhan"),
-        healthcheck=_health(*_fetch("http://127.0.0.1:8501/_stcore/health")),
+        healthcheck=_health(*_fetch("http://127.0.0.1:8501/_stcore/health"), start="30s"),
         profiles=["streamlit"],
-    )  # fmt: skip
+    )
 
 
 def _postgres() -> dict[str, Any]:
@@ -189,7 +215,10 @@ def _postgres() -> dict[str, Any]:
             "POSTGRES_PASSWORD": _needed("POSTGRES_PASSWORD"),
         },
         volumes=["postgres:/var/lib/postgresql/data"],
-        healthcheck=_health("pg_isready", "--username", "nhan", "--dbname", "nhan"),
+        # By TCP: while the image makes the database, a server for itself answers on the socket.
+        healthcheck=_health(
+            "pg_isready", "--host", "127.0.0.1", "--username", "nhan", "--dbname", "nhan"
+        ),
         shm_size="128m",
     )
 
@@ -244,7 +273,9 @@ def _mlflow() -> dict[str, Any]:
         memory="1g",
         command=["mlflow", "server", "--host", "0.0.0.0", "--port", "5000",  # noqa: S104
                  "--backend-store-uri", "sqlite:////data/mlflow.db",
-                 "--artifacts-destination", "/data/artifacts"],
+                 "--artifacts-destination", "/data/artifacts",
+                 # It refuses requests by other names than these.
+                 "--allowed-hosts", "mlflow:5000,localhost:5000,127.0.0.1:5000"],
         ports=["127.0.0.1:5000:5000"],
         volumes=["mlflow:/data"],
         healthcheck=_health(*_fetch("http://127.0.0.1:5000/health"), start="30s"),

@@ -107,6 +107,8 @@ def environment(settings: Settings) -> list[dict[str, Any]]:
     """Variables of a container that works on the workspace's stores; secrets by reference."""
     secret = settings.deploy.secret
     keys = from_secret("NHAN_KEY", secret, "key")
+    # One for all replicas, which share no folder: links to pictures in Label Studio.
+    links = from_secret("NHAN_SIGNING_SECRET", secret, "signing-secret", optional=True)
     catalog = (
         []
         if settings.storage.catalog.startswith("sqlite")
@@ -120,7 +122,7 @@ def environment(settings: Settings) -> list[dict[str, Any]]:
         from_secret("AWS_ENDPOINT_URL", secret, "aws-endpoint-url", optional=True),
     ]
     return merged(
-        plain({"NHAN_STORAGE__OBJECTS": settings.storage.objects}), [keys], catalog, amazon
+        plain({"NHAN_STORAGE__OBJECTS": settings.storage.objects}), [keys, links], catalog, amazon
     )
 
 

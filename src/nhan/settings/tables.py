@@ -211,6 +211,9 @@ class DeploySettings(Table):
     train_image: str = Field(
         "localhost/nhan-train:latest", description="image of training and of the loop's steps"
     )
+    streamlit_image: str = Field(
+        "localhost/nhan-streamlit:latest", description="the server's image with its Streamlit page"
+    )
     namespace: str = Field("nhan", description="Kubernetes namespace")
     secret: str = Field(
         "nhan", description="Secret with key, catalog, aws-access-key-id, aws-secret-access-key"
