@@ -257,7 +257,7 @@ def _metrics(task: Task, results: Sequence[Result]) -> dict[str, Score]:
     primary = _primary(results)
     others = {}
     for name, interval in intervals.items():
-        within = Interval(interval.value, interval.low, min(interval.high, task.highest))
+        within = Interval(interval.value, interval.low, min(interval.high, task.highest(name)))
         others[name] = _score(within, len(results))
     return {task.primary: primary, **_rates(results), **others}
 

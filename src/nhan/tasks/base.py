@@ -129,15 +129,12 @@ class Task(ABC):
             lower is better.
         folder_is_label: a folder's name may be the label of all pictures in it (a class is; a
             line's text is not).
-        highest: no metric of the task exceeds this, so no interval does; rates of edits may
-            exceed 1.
         choices: labels are few and listed, so a reviewer chooses one instead of typing.
     """
 
     name: str
     primary: str
     folder_is_label: bool = False
-    highest: float = math.inf
     choices: bool = False
 
     @abstractmethod
@@ -216,6 +213,11 @@ class Task(ABC):
     def parts(self, label: str) -> frozenset[str]:
         """What of a label can be new to a model; by default the label as a whole."""
         return frozenset((label,))
+
+    def highest(self, metric: str) -> float:
+        """What a metric of `score` never exceeds, so that no interval does; default: no bound."""
+        del metric
+        return math.inf
 
     def agreement(self, first: Sequence[str], second: Sequence[str]) -> dict[str, float]:
         """How far two people agree who labelled the same samples, in the same order.

@@ -76,6 +76,17 @@ def test_slices(truth: str, length: str, characters: str) -> None:
     assert TASK.slices(truth) == {"length": length, "characters": characters}
 
 
+def test_shares_end_at_1_and_rates_of_edits_do_not() -> None:
+    task = TextTask()
+    bounds = {name: task.highest(name) for name in task.score(["a"], ["abc"])}
+    assert {name for name, bound in bounds.items() if bound == 1} == {
+        "exact",
+        "accuracy_by_char",
+        "accuracy_by_field",
+    }
+    assert all(bounds[name] > 2 for name in ("cer", "wer", "cer_tone"))
+
+
 def test_the_text_task_imports_no_torch() -> None:
     code = "import sys, nhan.tasks.text, nhan.tasks.text.reader; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

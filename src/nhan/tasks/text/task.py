@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,10 @@ class TextTask(Task):
             "accuracy_by_char": legacy.accuracy_by_char(truths, answers),
             "accuracy_by_field": legacy.accuracy_by_field(truths, answers),
         }
+
+    def highest(self, metric: str) -> float:
+        """Infinity for rates of edits, for an answer may be longer than its line; 1 for shares."""
+        return math.inf if metric.startswith(("cer", "wer")) else 1.0
 
     def uncertainty(self, answer: Answer) -> float:
         """The doubt about the line and about its least sure character, half each.
