@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,69 @@ def test_init_twice_is_refused_and_changes_nothing(
     assert code == 2
     assert "is a workspace already" in err
     assert (target / "nhan.toml").read_text() == written
+
+
+@pytest.mark.parametrize(
+    "words", [("uploads",), ("review", "decide"), ("keys", "add"), ("labelstudio",), ("models",)]
+)
+def test_help_is_short_too_and_a_mistake_names_its_own_command(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(capsys, *words, "-h")
+    assert code == 0
+    assert out.startswith(f"Usage: nhan {' '.join(words)}")
+    code, _, err = call(capsys, *words, "--nonsense")
+    assert code == 2
+    assert f"hint: nhan {' '.join(words)} --help" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("serve", "--port", "99999"),
+        ("serve", "--admin-port", "-1"),
+        ("serve", "--workers", "-3"),
+        ("serve", "--grace", "-1"),
+        ("--workspace=", "models"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_before_anything_begins(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, *words)
+    assert (code, out) == (2, "")
+    assert "unexpected" not in err
+
+
+def test_a_path_that_cannot_be_used_is_the_users_mistake(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        code, _, err = call(capsys, "init", str(folder))
+        assert code == 2
+        assert str(tmp_path / "file") in err
+        assert "unexpected" not in err
+
+
+def test_a_full_disk_is_no_mistake_of_the_users(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, *_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    code, _, err = call(capsys, "init", str(tmp_path / "shop"))
+    assert code == 1
+    assert "No space left on device" in err
+    assert "hint: make room" in err
+
+
+def test_a_reader_that_has_gone_is_no_failure() -> None:
+    """`nhan … | head -1`."""
+    command = f"{sys.executable} -m nhan doctor --settings | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_python_dash_m_is_the_same_command() -> None:

@@ -7,6 +7,7 @@ and `nhan --help` for nothing.
 from __future__ import annotations
 
 import difflib
+import errno
 import logging
 import os
 import sys
@@ -50,6 +51,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What the system says of a path that a person can mend.
+_PATHS = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
 
 @dataclass
 class _Call:
@@ -75,19 +92,40 @@ def run(arguments: list[str] | None = None) -> None:
     except NhanError as error:
         _fail(error, error.exit_code, verbose=call.verbose)
     except typer.TyperException as error:  # a wrong option or a missing argument
-        problem = UserError(error.format_message(), hint=f"nhan {call.name} --help")
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else f"nhan {call.name}"
+        problem = UserError(error.format_message(), hint=f"{path} --help")
         _fail(problem, problem.exit_code, verbose=False)
     except (KeyboardInterrupt, typer.Abort):
         _fail(NhanError("interrupted", hint="run the same command again to go on"), INTERRUPTED)
     except BrokenPipeError:  # `nhan models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        named = _of_system(error)
+        _fail(named, named.exit_code, verbose=call.verbose)
     except Exception as error:
-        unexpected = NhanError(
-            f"unexpected {type(error).__name__}: {error}",
-            hint="run it again with --verbose and report what it prints",
+        _fail(_unexpected(error), 1, verbose=call.verbose)
+
+
+def _of_system(error: OSError) -> NhanError:
+    """What the operating system refused, in a sentence: a path, the rights to it, the disk."""
+    said = error.strerror or str(error)
+    where = str(error.filename) if error.filename is not None else ""
+    if error.errno in _NO_ROOM:
+        return NhanError(
+            f"{where or 'the disk'}: {said}", hint="make room, then run the same command again"
         )
-        _fail(unexpected, 1, verbose=call.verbose)
+    if error.errno in _PATHS and where:
+        return UserError(f"{where}: {said}", hint="look at the path, and at the rights to it")
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> NhanError:
+    return NhanError(
+        f"unexpected {type(error).__name__}: {error}",
+        hint="run it again with --verbose and report what it prints",
+    )
 
 
 def _fail(error: NhanError, exit_code: int, *, verbose: bool = False) -> None:
@@ -113,6 +151,8 @@ def _take_apart(arguments: list[str]) -> _Call:
                 raise UserError("--workspace needs a folder", hint="--workspace DIR")
         elif word.startswith("--workspace="):
             call.workspace = word.partition("=")[2]
+            if not call.workspace:
+                raise UserError("--workspace needs a folder", hint="--workspace DIR")
         elif word == "--verbose":
             call.verbose = True
         elif not call.name and word in ("--help", "-h"):
@@ -149,12 +189,18 @@ def _dispatch(call: _Call) -> int:
         )
     module = import_module(COMMANDS[call.name][0])
     if hasattr(module, "app"):  # a command with commands of its own
+        module.app.info.context_settings = _CONTEXT
         return _invoke(module.app, call.rest, f"nhan {call.name}")
     return _invoke(_single(call.name, module.command), call.rest, f"nhan {call.name}")
 
 
 def _invoke(app: typer.Typer, words: list[str], program: str) -> int:
-    outcome = app(words, prog_name=program, standalone_mode=False)
+    try:
+        outcome = app(words, prog_name=program, standalone_mode=False)
+    except SystemExit as ended:  # Typer calls a reader that has gone a failure
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        raise
     if outcome == INTERRUPTED:  # Typer swallows the interrupt; the user should hear what to do
         raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else 0
@@ -164,7 +210,7 @@ def _new_app() -> typer.Typer:
     return typer.Typer(
         rich_markup_mode=None,
         add_completion=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings=_CONTEXT,
         epilog="Every command takes --workspace DIR (else NHAN_WORKSPACE, else the nearest "
         "nhan.toml upward) and --verbose.",
     )

@@ -21,13 +21,21 @@ if TYPE_CHECKING:
 
 def command(
     host: str = typer.Option("", help="Main address; others than loopback need keys."),
-    port: int = typer.Option(-1, help="Main port; 0 picks a free one. [serve.port, 8000]"),
+    port: int | None = typer.Option(
+        None, min=0, max=65535, help="Main port; 0 picks a free one. [serve.port, 8000]"
+    ),
     root_path: str = typer.Option("", help="Path under which a proxy shows it, e.g. /nhan."),
     admin_host: str = typer.Option("", help="Admin address. [serve.admin_host, 127.0.0.1]"),
-    admin_port: int = typer.Option(-1, help="Admin port. [serve.admin_port, 8001]"),
-    workers: int = typer.Option(-1, help="Inference workers; 0 is one per core."),
+    admin_port: int | None = typer.Option(
+        None, min=0, max=65535, help="Admin port. [serve.admin_port, 8001]"
+    ),
+    workers: int | None = typer.Option(
+        None, min=0, help="Inference workers; 0 is one per core. [serve.workers, 0]"
+    ),
     model: str = typer.Option("", help="The model that /predict asks by default."),
-    grace: float = typer.Option(-1.0, help="Seconds to finish at a shutdown. [serve.grace_s, 25]"),
+    grace: float | None = typer.Option(
+        None, min=0, help="Seconds to finish at a shutdown. [serve.grace_s, 25]"
+    ),
     allow_url_hosts: list[str] = typer.Option(
         [], help="Host that image_url may name; repeat it, or '*' for any public address."
     ),
@@ -38,13 +46,13 @@ def command(
     """
     given = {
         "host": host or None,
-        "port": port if port >= 0 else None,
+        "port": port,
         "root_path": root_path or None,
         "admin_host": admin_host or None,
-        "admin_port": admin_port if admin_port >= 0 else None,
-        "workers": workers if workers >= 0 else None,
+        "admin_port": admin_port,
+        "workers": workers,
         "model": model or None,
-        "grace_s": grace if grace >= 0 else None,
+        "grace_s": grace,
         "url_hosts": allow_url_hosts or None,
     }
     try:
