@@ -72,6 +72,42 @@ def test_a_share_outside_its_range_is_refused(tmp_path: Path) -> None:
         load_settings(write(tmp_path, "[split]\ntest = 1.5\n"))
 
 
+def test_a_wrong_variable_is_named_and_not_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "[serve]\nport = 9000\n")
+    for name, value in (("NHAN_SERVE__PORT", "many"), ("NHAN_SERVE", '{"port": "many"}')):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            with pytest.raises(SettingsError, match=f"in the variable {name}:"):
+                load_settings(tmp_path)
+
+
+def test_a_variable_like_no_other_has_no_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NHAN_FOO", "1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path)
+    assert "did you mean" not in caught.value.hint
+
+
+def test_a_value_where_a_table_must_be_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"setting gate = 3 .*: it is a table") as caught:
+        load_settings(write(tmp_path, "gate = 3\n"))
+    assert "[gate]" in caught.value.hint
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, "\ufeff[serve]\nport = 9000\n")).serve.port == 9000
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "nhan.toml").write_bytes("# cà phê".encode("cp1258"))
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        load_settings(tmp_path)
+
+
 def test_what_is_no_toml_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="not valid TOML"):
         load_settings(write(tmp_path, "[serve\n"))

@@ -95,14 +95,22 @@ def load_settings(directory: Path | None = None) -> Settings:
         path = directory / FILE_NAME
         source = str(path)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path} is not valid TOML: {error}") from error
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors add a mark
+        except UnicodeDecodeError as error:
+            raise SettingsError(
+                f"{path} is not UTF-8 (byte {error.object[error.start]:#04x})",
+                hint="save it as UTF-8",
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(
+                f"{path} is not valid TOML: {error}",
+                hint="nhan init makes a file to compare with, e.g. in /tmp/example",
+            ) from error
     _refuse_unknown_variables()
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise settings_error(error, Settings, source) from error
+        raise settings_error(error, Settings, _variable(error) or source) from error
     except MalformedVariable as error:
         raise SettingsError(
             f"a NHAN_* variable that names a table: {error}",
@@ -119,10 +127,23 @@ def settings_error(error: ValidationError, model: type[BaseModel], source: str) 
         valid = sorted(key_names(model))
         return SettingsError(f"unknown setting {key!r} in {source}", hint=_nearest(key, valid))
     shown = first.get("input")
+    if first["type"] == "model_type":
+        return SettingsError(
+            f"setting {key} = {shown!r} in {source}: it is a table, not a value",
+            hint=f"a line [{key}], and its settings below it",
+        )
+    said = str(first["msg"])
     return SettingsError(
-        f"setting {key} = {shown!r} in {source}: {first['msg'].lower()}",
+        f"setting {key} = {shown!r} in {source}: {said[:1].lower()}{said[1:]}",
         hint="`nhan doctor --settings` lists every setting with its meaning and default",
     )
+
+
+def _variable(error: ValidationError) -> str:
+    """The variable that the value at fault came from; '' where it came from the file."""
+    words = [str(part).upper() for part in error.errors()[0]["loc"]]
+    names = (_PREFIX + "__".join(words[:depth]) for depth in range(len(words), 0, -1))
+    return next((f"the variable {name}" for name in names if name in os.environ), "")
 
 
 def key_names(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -160,7 +181,7 @@ def _refuse_unknown_variables() -> None:
             continue
         if variable in tables:
             continue
-        close = difflib.get_close_matches(variable, list(valid), n=1, cutoff=0.5)
+        close = difflib.get_close_matches(variable, list(valid), n=1, cutoff=0.8)
         raise SettingsError(
             f"unknown variable {variable}",
             hint=f"did you mean {close[0]}?" if close else "see `nhan doctor --settings`",
