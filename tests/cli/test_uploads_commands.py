@@ -62,6 +62,20 @@ def test_the_way_of_an_upload(workspace, upload, tmp_path):
     assert not workspace.store.exists(first.path)
 
 
+def test_the_list_is_whole_in_a_pipe_and_what_users_sent_is_no_markup(workspace, upload):
+    record = upload(1, "[/]")
+    assert "no such upload" in nhan(workspace, "list").stderr
+    nhan(workspace, "intake")
+    shown = nhan(workspace, "list").stdout
+    assert record.id in shown
+    assert "[/]" in shown
+    assert "dòng 1" in shown
+
+
+def test_a_state_that_is_none_is_refused(workspace):
+    assert "states: new, queued" in nhan(workspace, "list", "--state", "done", code=2).stderr
+
+
 def test_erasing_needs_a_name(workspace):
     assert "hint: --user NAME, or --upload ID" in nhan(workspace, "erase", code=2).stderr
 

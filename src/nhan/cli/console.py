@@ -18,6 +18,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+
+# No line of a table in a pipe is cut.
+_WIDE = 100_000
 
 # Progress and remarks never mix into what a pipe reads.
 stderr = Console(stderr=True, highlight=False)
@@ -28,6 +32,15 @@ def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=str)
     sys.stdout.write("\n")
+
+
+def print_table(table: Table) -> None:
+    """A table on stdout: as wide as a terminal, as wide as it needs in a pipe or a file.
+
+    What stands in its cells was written by users: square brackets are no markup there.
+    """
+    width = None if stdout.is_terminal else _WIDE
+    stdout.print(table, width=width, markup=False, crop=False)
 
 
 @contextmanager

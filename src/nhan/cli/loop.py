@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.table import Table
 
-from nhan.cli.console import print_json, stderr, stdout
+from nhan.cli.console import print_json, print_table, stderr, stdout
 from nhan.cli.who import who
 from nhan.errors import GateRefused, UserError
 from nhan.pipeline import rounds
@@ -21,7 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _MARKS = {"ran": "✓", "skipped": "·", "refused": "✗", "failed": "✗", "running": "…"}
@@ -152,12 +151,15 @@ def list_(limit: int = typer.Option(20, help="The newest so many."), as_json: bo
     if as_json:
         print_json([one.to_json() for one in found])
         return
+    if not found:
+        stderr.print("no round yet; nhan loop run does one")
+        return
     table = Table("round", "begun", "why", "dataset → model", "outcome", box=None)
     for one in found:
         outcome = f"{one.outcome}: {one.because}" if one.outcome else f"open at {one.next_step}"
         about = f"{one.plan.dataset} → {one.plan.model}"
         table.add_row(str(one.plan.number), one.plan.at[:19], one.plan.reason, about, outcome)
-    stdout.print(table, markup=False)
+    print_table(table)
 
 
 @app.command()

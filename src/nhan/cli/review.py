@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from nhan.cli.console import print_json, progress, stderr, stdout
+from nhan.cli.console import print_json, print_table, progress, stderr, stdout
 from nhan.cli.who import who
 from nhan.errors import JobFailed, UserError
 from nhan.review import disputes, queue
@@ -139,7 +139,7 @@ def progress_(task: str = _TASK, reviewer: str = _REVIEWER, json: bool = _JSON) 
         for one in found.people:
             row = (one.done, one.skipped, one.today, f"{one.per_hour:g}")
             table.add_row(one.reviewer, *map(str, row))
-        stdout.print(table)
+        print_table(table)
 
 
 @app.command()
@@ -260,13 +260,8 @@ def _show_items(items: list[Item], *, json: bool) -> None:
             f"{item.priority:.2f}",
             item.why,
         )
-        table.add_row(*map(_plain, row))
-    stdout.print(table)
-
-
-def _plain(value: object) -> str:
-    """Labels may hold square brackets, which are no markup of ours."""
-    return str(value).replace("[", r"\[")
+        table.add_row(*map(str, row))
+    print_table(table)
 
 
 def _show_decided(decided: Decided, *, json: bool) -> None:

@@ -21,7 +21,7 @@ def command(
 
     From a sample or label it goes the other way: datasets, models, answers.
 
-    Example: nhan trace 0199c1f2-7c1e-7d3a-9a51-0d6b3d2f8a11
+    Example: nhan trace 01a1fa6db74c41a8f321e38d26d5
     """
     with Workspace.open() as workspace:
         found = trace(workspace, what)
@@ -44,7 +44,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines += [f"version    {model['ref']} ({model['file']}), made {model['created']}"]
         lines += [
             f"           {entry['action']} at {entry['at']} by {entry['by'] or '?'}: "
-            f"{entry['because']}; {entry['verdict']}"
+            + "; ".join(said for said in (entry["because"], entry["verdict"]) if said)
             for entry in model["promotions"]
         ]
         lines += _run(found["run"])

@@ -8,8 +8,10 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
+from nhan.catalog import State
 from nhan.catalog.uploads import UploadRow, list_uploads
-from nhan.cli.console import print_json, progress, stderr, stdout
+from nhan.cli.console import print_json, print_table, progress, stderr
+from nhan.errors import UserError
 from nhan.uploads.erase import EraseReport
 from nhan.uploads.intake import IntakeReport
 from nhan.workspace import Workspace
@@ -64,19 +66,25 @@ def list_(
 
     Example: nhan uploads list --user lan --limit 50
     """
+    if state and state not in set(State):
+        raise UserError(f"no state {state!r}", hint=f"states: {', '.join(State)}")
     with Workspace.open() as workspace:
         found = list_uploads(workspace.catalog, user=user or None, state=state, newest_first=True)
         rows = list(islice(found, limit))
     if json:
         print_json([_to_json(row) for row in rows])
         return
-    table = Table("id", "at", "answer", "confidence", "label", "state", "user", "model")
+    if not rows:
+        stderr.print("no such upload was taken in; nhan uploads intake takes in what waits")
+        return
+    table = Table("id", "at", "answer", "sure", "label", "state", "user", "model", box=None)
+    table.columns[0].no_wrap = table.columns[3].no_wrap = True  # an id is there to be copied
     for row in rows:
         table.add_row(
             row.id, f"{row.at:%Y-%m-%d %H:%M}", row.value, f"{row.confidence:.2f}",
             row.label or "", row.state, row.user, f"{row.model}@{row.version}",
         )  # fmt: skip
-    stdout.print(table)
+    print_table(table)
 
 
 @app.command()
