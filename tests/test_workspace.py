@@ -45,6 +45,14 @@ def test_a_failed_init_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "shop" / "nhan.toml").exists()
 
 
+def test_a_failed_init_takes_back_what_it_made_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    for folder in (tmp_path, tmp_path / "new"):
+        with pytest.raises(SettingsError):
+            Workspace.init(folder, catalog="mysql://a/b")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine.txt"]
+
+
 def test_the_workspace_is_named_or_found_upward(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

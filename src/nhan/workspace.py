@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +60,8 @@ class Workspace:
             raise Conflict(
                 f"{root} is a workspace already", hint="use it, or choose another folder"
             )
-        made = not root.exists()
+        objects_folder = root / (objects or "objects")
+        made = [one for one in (objects_folder, root) if not one.exists()]
         root.mkdir(parents=True, exist_ok=True)
         text = default_file()
         for key, value in (("objects", objects), ("catalog", catalog)):
@@ -74,8 +76,9 @@ class Workspace:
             workspace.catalog  # noqa: B018  opening it makes the schema
         except Exception:
             file.unlink(missing_ok=True)
-            if made and not any(root.iterdir()):
-                root.rmdir()
+            for folder in made:
+                with suppress(OSError):  # it is not empty, or was never made
+                    folder.rmdir()
             raise
         return workspace
 

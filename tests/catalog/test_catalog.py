@@ -91,6 +91,12 @@ def test_wrong_addresses_are_named(tmp_path: Path) -> None:
         open_catalog("sqlite:///folder.db", directory=tmp_path)
 
 
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "c.db").write_bytes(b"no database at all, and long enough to be looked at" * 20)
+    with pytest.raises(StorageError, match=r"c\.db is damaged: file is not a database"):
+        open_catalog("sqlite:///c.db", directory=tmp_path)
+
+
 def test_a_failed_write_leaves_nothing(catalog: Catalog) -> None:
     def fail() -> None:
         with catalog.write() as connection:

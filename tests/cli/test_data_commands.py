@@ -84,6 +84,16 @@ def test_the_report_file_lists_every_skipped_item(call: Call, lines: Path, tmp_p
     assert len(report["skipped_items"]) == 15
 
 
+def test_a_report_that_cannot_be_written_is_told_before_the_import(
+    call: Call, lines: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    code, out, err = call("import", lines, "--report", tmp_path / "file" / "report.json")
+    assert (code, out) == (2, "")
+    assert "unexpected" not in err
+    assert call("import", lines, "--json")[1].count('"added": 20') == 1
+
+
 def test_an_import_of_which_nothing_is_left_fails(call: Call, lines: Path) -> None:
     for path in lines.glob("*.png"):
         path.unlink()

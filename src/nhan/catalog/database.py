@@ -77,6 +77,13 @@ class Catalog:
                 f"the catalogue {self.engine.url.render_as_string()} cannot be used: {error.orig}",
                 hint="check that it is running and the address is right; `nhan doctor` tries it",
             ) from error
+        except sa.exc.DatabaseError as error:
+            if type(error) is not sa.exc.DatabaseError:  # a query of ours that is wrong
+                raise
+            raise StorageError(  # SQLite: "file is not a database", "disk image is malformed"
+                f"the catalogue {self.engine.url.render_as_string()} is damaged: {error.orig}",
+                hint="put the file back, or make the workspace anew of a backup: nhan restore",
+            ) from error
 
 
 def open_catalog(url: str, *, directory: Path | None = None, migrate: bool = True) -> Catalog:

@@ -61,6 +61,8 @@ def command(
         group_pattern=group,
         layout=layout,
     )
+    if report is not None:  # a folder that cannot be made is told before the work
+        report.parent.mkdir(parents=True, exist_ok=True)
     with Workspace.open() as workspace, progress("", quiet=json) as display:
         bar = display.add_task("looking over" if dry_run else "importing", total=None)
         found = import_samples(
