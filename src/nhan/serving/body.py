@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from nhan.errors import BadPicture, BadRequest, PictureTooLarge
 
@@ -39,14 +39,18 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         raise _too_large(int(announced), max_bytes)
     chunks: list[bytes] = []
     size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > max_bytes:
-                raise _too_large(size, max_bytes)
-            chunks.append(chunk)
-    except ClientDisconnect as error:
-        raise BadRequest("the client hung up before its body was complete") from error
+    more = True
+    while more:
+        # Not `request.stream()`: a generator costs more than the one message it usually yields.
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("the client hung up before its body was complete")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(size, max_bytes)
+        chunks.append(chunk)
+        more = message.get("more_body", False)
     return b"".join(chunks)
 
 

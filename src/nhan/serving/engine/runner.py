@@ -182,17 +182,26 @@ def _check_probes(key: str, loaded: _Loaded, file: Path, limits: PictureLimits) 
                 )
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _members(details: Mapping[str, Any]) -> bytes:
-    return json.dumps(_rounded(details), ensure_ascii=False, separators=(",", ":")).encode()[1:-1]
+    return _to_json(_rounded(dict(details))).encode()[1:-1]
 
 
 def _rounded(value: Any) -> Any:
-    """Four digits: what one and several threads add up differently never reaches a client."""
-    if isinstance(value, float):
+    """Four digits: what one and several threads add up differently never reaches a client.
+
+    By exact type, because this runs for every character of every answer.
+    """
+    kind = type(value)
+    if kind is float:
         return round(value, 4)
-    if isinstance(value, Mapping):
+    if kind is str:
+        return value
+    if kind is dict:
         return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if kind is list or kind is tuple:
         return [_rounded(item) for item in value]
     return value
 
