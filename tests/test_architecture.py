@@ -36,6 +36,7 @@ LAYERS = (
     "deploy",
     "web",
     "backup",
+    "gc",
     "doctor",
     "cli",
 )

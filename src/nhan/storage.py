@@ -16,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -45,6 +46,20 @@ _CONFLICT_PAUSE_S = 0.1
 # What one request for a part of an object fetches; a round trip costs more than a megabyte.
 _BUFFER = 1 << 20
 _REMOTE_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object as a listing shows it.
+
+    Attributes:
+        size: bytes.
+        modified: when it was last written, by the store's own clock.
+    """
+
+    path: str
+    size: int
+    modified: datetime
 
 
 class ObjectReader(Protocol):
@@ -163,22 +178,23 @@ class Store:
 
     def size(self, path: str) -> int | None:
         """An object's size in bytes, or None when there is none."""
-        try:
-            return int(obstore.head(self._backend, path)["size"])
-        except _ABSENT:
-            return None
-        except _FAILURES as error:
-            raise self._failure("look at", path, error) from error
+        found = self.look(path)
+        return None if found is None else found.size
 
     def modified(self, path: str) -> datetime | None:
         """When an object was last written, by the store's own clock; None when there is none."""
+        found = self.look(path)
+        return None if found is None else found.modified
+
+    def look(self, path: str) -> Entry | None:
+        """An object's size and time, or None when there is none."""
         try:
-            moment: datetime = obstore.head(self._backend, path)["last_modified"]
-            return moment
+            found = obstore.head(self._backend, path)
         except _ABSENT:
             return None
         except _FAILURES as error:
             raise self._failure("look at", path, error) from error
+        return Entry(path, int(found["size"]), found["last_modified"])
 
     def folders(self, prefix: str) -> list[str]:
         """The names directly below a prefix that have objects under them, sorted."""
@@ -194,14 +210,35 @@ class Store:
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the paths of all objects below a folder-like prefix, in no promised order."""
+        for entry in self.entries(prefix):
+            yield entry.path
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """As `list`, with sizes and times."""
         try:
             for batch in obstore.list(self._backend, prefix=prefix.rstrip("/") or None):
-                for entry in batch:
-                    yield str(entry["path"])
+                for one in batch:
+                    yield Entry(str(one["path"]), int(one["size"]), one["last_modified"])
         except _ABSENT:
             return
         except _FAILURES as error:
             raise self._failure("list", prefix, error) from error
+
+    def move(self, path: str, target: str) -> bool:
+        """Give an object another name, over whatever has that name.
+
+        In a bucket it is a copy and a removal: killed between them, it leaves both.
+
+        Returns:
+            False when there is no such object.
+        """
+        try:
+            obstore.rename(self._backend, path, target)
+        except _ABSENT:
+            return False
+        except _FAILURES as error:
+            raise self._failure("move", path, error) from error
+        return True
 
     def delete(self, path: str) -> None:
         """Remove an object; removing what is not there is no error."""

@@ -170,6 +170,23 @@ def hold(
             )
 
 
+def drop_holds(
+    connection: sa.Connection, before: datetime, *, dry_run: bool = False
+) -> list[tuple[int, str]]:
+    """Forget what was handed out, ran out before a moment, and was never drafted or answered.
+
+    Returns:
+        Samples and reviewers.
+    """
+    spent = sa.and_(
+        reviews.c.state == "open", reviews.c.revision == 0, reviews.c.held_until < before
+    )
+    gone = connection.execute(sa.select(reviews.c.sample_id, reviews.c.reviewer).where(spent)).all()
+    if gone and not dry_run:
+        connection.execute(reviews.delete().where(spent))
+    return [(sample, reviewer) for sample, reviewer in gone]
+
+
 def read_sample(connection: sa.Connection, sample_id: int) -> Row | None:
     """One sample, all but its thumbnail."""
     query = sa.select(*_SAMPLE).where(samples.c.id == sample_id)

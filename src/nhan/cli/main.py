@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("nhan.cli.trace", "Where an answer comes from, down to the pixels and people."),
     "backup": ("nhan.cli.backup", "Write the workspace into one file."),
     "restore": ("nhan.cli.restore", "Make a workspace of a backup, on the same engines or others."),
+    "gc": ("nhan.cli.gc", "Clear away what nothing refers to any more."),
     "export": ("nhan.cli.export", "Write a model in another system's form."),
     "doctor": ("nhan.cli.doctor", "Explain what this machine and workspace have and lack."),
 }

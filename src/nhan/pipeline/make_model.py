@@ -114,9 +114,12 @@ def resume_model(
         words = ["--resume", run, *(["--model", model] if model else [])]
         return train_on_devices(workspace, words, devices, show=show)
     frozen = open_dataset(workspace.store, facts["dataset"])
-    train(workspace, frozen, TrainConfig(), run=run, resume=True, show=show, console=console)
     note = facts.get("note", {})
     name = check_name(model or note.get("model") or frozen.name)
+    done = group.tell(_published(workspace, name, run) if group.first else None)
+    if done is not None:  # perhaps without its checkpoints by now
+        return Registry(workspace.store).open(name, done)
+    train(workspace, frozen, TrainConfig(), run=run, resume=True, show=show, console=console)
     return _publish(workspace, frozen, run, name, int8=bool(note.get("int8")), say=say)
 
 
@@ -140,6 +143,15 @@ def _publish(
     package = publish(workspace.store, name, product.files, spec, run=run)
     group.tell(package.ref)
     return package
+
+
+def _published(workspace: Workspace, name: str, run: str) -> int | None:
+    """The version that a run became."""
+    registry = Registry(workspace.store)
+    for version in reversed(registry.versions(name)):
+        if registry.open(name, version).spec.run == run:
+            return version
+    return None
 
 
 def _devices(workspace: Workspace, run: str) -> int:

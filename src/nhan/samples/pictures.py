@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from nhan.images import PictureLimits, decode, perceptual_hash, probe, thumbnail
@@ -9,6 +11,12 @@ from nhan.storage import Store
 
 if TYPE_CHECKING:
     from nhan.catalog.samples import Picture
+
+# Where `nhan gc` sets objects aside, below the time at which it did.
+ASIDE = "gc/aside"
+# Far below the age at which anything is cleared away, far above what the same picture sent in a
+# loop may cost; clocks of stores differ by minutes at most, or they refuse our requests.
+_RENEWED = timedelta(hours=1)
 
 
 def picture_path(sha256: str, extension: str) -> str:
@@ -39,12 +47,32 @@ def examine(data: bytes, sha256: str, limits: PictureLimits) -> Picture:
 
 
 def keep(store: Store, path: str, data: bytes) -> None:
-    """Write a picture once; one that a power cut left empty or short is written again."""
-    if not store.put_once(path, data):
-        heal(store, path, data)
+    """Write a picture once; one that a power cut left empty or short is written again.
+
+    So is one that has been there for a while: perhaps nothing refers to it, and then only a new
+    date keeps it from being cleared away (`nhan gc`) before our reference is written.
+    """
+    if store.put_once(path, data):
+        return
+    there = store.look(path)
+    if there is None or there.size != len(data) or datetime.now(UTC) - there.modified > _RENEWED:
+        store.put(path, data)
 
 
 def heal(store: Store, path: str, data: bytes) -> None:
     """Write a picture that should be there and is not, or not whole."""
     if store.size(path) != len(data):
         store.put(path, data)
+
+
+def origin_of(aside: str) -> str:
+    """What an object was called before it was set aside, as `gc/aside/TIME/PATH`."""
+    return aside.removeprefix(f"{ASIDE}/").partition("/")[2]
+
+
+def forget_aside(store: Store, paths: Set[str]) -> None:
+    """Delete the copies of pictures that were set aside as unused before they came in again."""
+    if paths:
+        for aside in list(store.list(ASIDE)):
+            if origin_of(aside) in paths:
+                store.delete(aside)

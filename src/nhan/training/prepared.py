@@ -121,7 +121,9 @@ def prepared(
     limits = limits or PictureLimits()
     content = json.dumps([_FORMAT, list(key), preparation, asdict(limits)], sort_keys=True)
     folder = cache / hashlib.sha256(content.encode()).hexdigest()[:20]
-    if not folder.exists():
+    try:
+        os.utime(folder)  # the date of its last use: whoever clears the cache goes by it
+    except FileNotFoundError:
         building = folder.with_name(f".{folder.name}.{os.getpid()}")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)

@@ -8,6 +8,7 @@ from functools import cached_property
 import sqlalchemy as sa
 
 from nhan.catalog.schema import samples
+from nhan.samples.pictures import forget_aside
 from nhan.storage import Store
 from nhan.uploads import record as layout
 from nhan.uploads.record import UploadRecord
@@ -54,8 +55,11 @@ class Erased:
 
     def forget_pictures(self, workspace: Workspace) -> None:
         """Delete the pictures of dropped uploads, but none that somebody else sent too."""
+        gone = set()
         for sha256, record in self._dropped.items():
             with workspace.catalog.read() as connection:
                 query = sa.select(samples.c.id).where(samples.c.sha256 == sha256).limit(1)
                 if connection.scalar(query) is None:
                     self._store.delete(record.path)
+                    gone.add(record.path)
+        forget_aside(self._store, gone)

@@ -17,6 +17,7 @@ from nhan.catalog.labelstudio import erase_tasks
 from nhan.catalog.samples import lock_writers
 from nhan.catalog.schema import events, metadata, predictions, samples
 from nhan.catalog.uploads import UploadRow
+from nhan.samples.pictures import forget_aside
 from nhan.storage import Store
 from nhan.uploads import record as layout
 from nhan.uploads.settle import SOURCE
@@ -71,6 +72,8 @@ def remove(
         removed.hashes |= {row.sha256 for row in batch}
         if not dry_run:
             _delete_objects(workspace.store, batch, lone_pictures)
+            # Copies may be left of the time before somebody sent the same pictures again.
+            forget_aside(workspace.store, lone_pictures)
             _delete_rows(workspace, [row.id for row in batch], alone)
     if rows and not dry_run:
         with workspace.catalog.write() as connection:

@@ -124,6 +124,8 @@ class _Store:
 
     def read(self) -> dict[bytes, NDArray[np.float32]]:
         found: dict[bytes, NDArray[np.float32]] = {}
+        if self._folder and self._folder.exists():
+            os.utime(self._folder)  # the date of its last use: whoever clears the cache goes by it
         for path in sorted(self._folder.glob("*.npz")) if self._folder else ():
             with np.load(path, allow_pickle=False) as kept:
                 keys, rows = kept["keys"], kept["rows"]
