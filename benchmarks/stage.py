@@ -73,6 +73,7 @@ class Contestant:
 CONTESTANTS = {
     "nhan": Contestant("nhan"),
     "flask": Contestant("flask", "naive_flask.py"),
+    "pytorch": Contestant("flask", "flask_pytorch.py"),
     "fastapi": Contestant("fastapi", "plain_fastapi.py"),
     "litserve": Contestant("litserve", "with_litserve.py"),
     "torchserve": Contestant("torchserve", "with_torchserve.py", "/predictions/line", 120),
@@ -263,15 +264,20 @@ def make_workspace(
     from nhan.models.registry import Promotion, Registry
     from nhan.tasks.text.charset import Charset
     from nhan.tasks.text.learner import TextLearner
+    from nhan.training.checkpoint import Checkpoint, to_bytes
     from nhan.training.export import to_onnx
+    from nhan.training.produce import WEIGHTS
     from nhan.workspace import Workspace
 
     with Workspace.init(root) as workspace:
         for number in range(versions):
             torch.manual_seed(number)
-            learner = TextLearner(
-                {"charset": Charset().characters}, {"network": network, "options": options or {}}
-            )
+            facts = {
+                "task": "text",
+                "vocabulary": {"charset": Charset().characters},
+                "options": {"network": network, "options": options or {}},
+            }
+            learner = TextLearner(facts["vocabulary"], facts["options"])
             files = sorted(pictures.iterdir())[:2]
             some = [learner.preparer(decode(file.read_bytes())) for file in files]
             model = to_onnx(learner, learner.batch(some, ["a", "b"], training=False))
@@ -281,7 +287,8 @@ def make_workspace(
                 "outputs": learner.outputs(),
                 "calibration": {},
             }
-            package = {"model.onnx": model, "metrics.json": b"{}"}
+            weights = to_bytes(Checkpoint(learner.network.state_dict(), facts))
+            package = {"model.onnx": model, "metrics.json": b"{}", WEIGHTS: weights}
             publish(workspace.store, "vi-line", package, spec, run=f"benchmark {number}")
         Registry(workspace.store).record(
             "vi-line", Promotion(action="forced", version=1), expected=0

@@ -1,4 +1,4 @@
-"""The tutorial: Flask's own server, one session with default threads, one request at a time."""
+"""The usual Flask app around ONNX Runtime: Flask's own server, one session as it comes."""
 
 from __future__ import annotations
 
