@@ -16,7 +16,9 @@ def command(
     model: str = typer.Argument(metavar="MODEL@V", help="The version; without @V the newest."),
     because: str = typer.Option("", help="Why; kept in the promotion log."),
     force: bool = typer.Option(False, "--force", help="Whatever the gate says; needs --because."),
-    as_json: bool = typer.Option(False, "--json", help="Print the log entry as JSON."),
+    as_json: bool = typer.Option(
+        False, "--json", help="Print the log entry, or the refusal, as JSON."
+    ),
 ) -> None:
     """Make a version the champion, if the gate finds it better. Refused: exit 1, with the reason.
 
@@ -32,6 +34,8 @@ def command(
             promoted = promote(workspace, model, because=because, by=by, force=force, say=say)
         except GateRefused as error:
             announce_by_hand(workspace, "refused", say, by=by, candidate=model, words=error.message)
+            if as_json:
+                print_json(error.to_json())
             raise
         champion = f"{model.partition('@')[0]}@{promoted.promotion.version}"
         announce_by_hand(workspace, "promoted", say, by=by, champion=champion, because=because)

@@ -7,11 +7,16 @@ candidate is better, and says everything in words with the numbers beside them.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
+from nhan.evaluation.gate_words import GATE_WORDS
 from nhan.evaluation.intervals import ROUNDING, Difference, paired_difference
-from nhan.evaluation.record import Evaluation, metric_label
+from nhan.evaluation.record import Evaluation
+from nhan.evaluation.sentences import Sentence, make
 from nhan.settings import GateSettings
+
+_say = partial(make, GATE_WORDS)
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Verdict:
 
     Attributes:
         passed: whether the candidate may answer.
-        words: the decision and its reasons in one sentence.
+        words: the decision and its reasons in one sentence; pages say it in their language.
         reasons: why not, most important first; empty when passed.
         numbers: what was compared, JSON-able.
         hint: what to do about a refusal; empty when passed.
@@ -33,10 +38,22 @@ class Verdict:
     hint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """What the promotion log keeps."""
+        """What the promotion log keeps; `said` is for pages in other languages."""
         kept = asdict(self)
         kept["reasons"] = list(self.reasons)
+        kept["said"] = {
+            name: said.to_json()
+            for name, said in (("words", self.words), ("hint", self.hint))
+            if isinstance(said, Sentence)
+        }
         return kept
+
+
+def reasons_of(words: str) -> str:
+    """The reasons of a refusal, without the word that it is one."""
+    if isinstance(words, Sentence) and words.code == "gate.refused":
+        return _say("gate.reasons", **words.facts)
+    return words.removeprefix("refused: ")
 
 
 def decide(candidate: Evaluation, champion: Evaluation | None, rules: GateSettings) -> Verdict:
@@ -59,16 +76,14 @@ def decide(candidate: Evaluation, champion: Evaluation | None, rules: GateSettin
     """
     if not candidate.samples:
         return _refused(
-            [f"the {candidate.split} split of {candidate.dataset} is empty, so nothing is shown"],
+            [_say("gate.empty", split=candidate.split, dataset=candidate.dataset)],
             {},
-            "import and freeze labelled samples for it",
+            _say("gate.import_more"),
         )
     if champion is None:
         return _first(candidate, rules)
     if misfit := _misfit(candidate, champion):
-        return _refused(
-            [misfit], {}, f"evaluate both on one: nhan evaluate MODEL@V {candidate.dataset}"
-        )
+        return _refused([misfit], {}, _say("gate.evaluate_both", dataset=candidate.dataset))
     difference = _difference(candidate, champion, rules.margin)
     fallen = _fallen(candidate, champion, rules)
     numbers = {
@@ -84,9 +99,12 @@ def decide(candidate: Evaluation, champion: Evaluation | None, rules: GateSettin
         "split": candidate.split,
         "fallen": fallen,
     }
-    evidence = (
-        f"(difference {_signed(difference.value)}, 95 % interval {_signed(difference.low)} to "
-        f"{_signed(difference.high)}, {_where(candidate)})"
+    evidence = _say(
+        "gate.evidence",
+        difference=difference.value,
+        low=difference.low,
+        high=difference.high,
+        where=_where(candidate),
     )
     reasons = [
         *_not_better(candidate, champion, difference, rules, evidence),
@@ -94,25 +112,21 @@ def decide(candidate: Evaluation, champion: Evaluation | None, rules: GateSettin
         *_seen(candidate),
     ]
     if reasons:
-        return _refused(reasons, numbers, _WHAT_NOW)
-    name = metric_label(candidate.metric)
-    return Verdict(
-        True,
-        f"passed: {name} {candidate.primary.value:.3f} is below the champion's "
-        f"{champion.primary.value:.3f} {evidence}; no slice of {rules.min_slice_samples} samples "
-        f"or more got worse by over {rules.slice_tolerance:g}",
-        numbers=numbers,
+        return _refused(reasons, numbers, _say("gate.what_now"))
+    words = _say(
+        "gate.passed",
+        metric=candidate.metric,
+        mine=candidate.primary.value,
+        theirs=champion.primary.value,
+        evidence=evidence,
+        least=rules.min_slice_samples,
+        tolerance=rules.slice_tolerance,
     )
-
-
-_WHAT_NOW = (
-    "look at `nhan evaluate MODEL@V --report report.html`; train on more or better labels, "
-    "or promote anyway with --force --because REASON"
-)
+    return Verdict(True, words, numbers=numbers)
 
 
 def _first(candidate: Evaluation, rules: GateSettings) -> Verdict:
-    name, value = metric_label(candidate.metric), candidate.primary.value
+    value = candidate.primary.value
     numbers = {
         "metric": candidate.metric,
         "candidate": value,
@@ -121,34 +135,36 @@ def _first(candidate: Evaluation, rules: GateSettings) -> Verdict:
         "split": candidate.split,
         "max_error": rules.max_error,
     }
-    found = f"{name} {value:.3f} ({_where(candidate)})"
+    found = {"metric": candidate.metric, "mine": value, "most": rules.max_error}
+    found["where"] = _where(candidate)
     reasons = []
     if value > rules.max_error + ROUNDING:
-        reasons.append(
-            f"{found} exceeds {rules.max_error:g}, the most a first champion may have "
-            "(gate.max_error)"
-        )
+        reasons.append(_say("gate.first_too_bad", **found))
     reasons += _seen(candidate)
     if reasons:
-        return _refused(reasons, numbers, _WHAT_NOW)
-    words = f"passed: the first champion; {found} does not exceed {rules.max_error:g}"
-    return Verdict(True, words, numbers=numbers)
+        return _refused(reasons, numbers, _say("gate.what_now"))
+    return Verdict(True, _say("gate.first_passed", **found), numbers=numbers)
 
 
-def _misfit(candidate: Evaluation, champion: Evaluation) -> str:
-    """Why the two records cannot be compared; empty when they can."""
+def _misfit(candidate: Evaluation, champion: Evaluation) -> Sentence | None:
+    """Why the two records cannot be compared; None when they can."""
     if (candidate.task, candidate.metric) != (champion.task, champion.metric):
-        return (
-            f"the candidate's {candidate.metric} of task {candidate.task} cannot be compared "
-            f"with the champion's {champion.metric} of task {champion.task}"
+        return _say(
+            "gate.other_metric",
+            metric=candidate.metric,
+            task=candidate.task,
+            their_metric=champion.metric,
+            their_task=champion.task,
         )
     if candidate.content != champion.content:
-        return (
-            f"the candidate was measured on {candidate.dataset} ({candidate.samples} samples) and "
-            f"the champion on {champion.dataset} ({champion.samples} samples), which are "
-            "different test sets"
+        return _say(
+            "gate.other_test",
+            dataset=candidate.dataset,
+            samples=candidate.samples,
+            their_dataset=champion.dataset,
+            their_samples=champion.samples,
         )
-    return ""
+    return None
 
 
 def _difference(candidate: Evaluation, champion: Evaluation, margin: float) -> Difference:
@@ -165,25 +181,18 @@ def _not_better(
     champion: Evaluation,
     difference: Difference,
     rules: GateSettings,
-    evidence: str,
-) -> list[str]:
-    name = metric_label(candidate.metric)
+    evidence: Sentence,
+) -> list[Sentence]:
     mine, theirs = candidate.primary.value, champion.primary.value
+    found = {"metric": candidate.metric, "mine": mine, "theirs": theirs, "evidence": evidence}
     if abs(mine - theirs) <= ROUNDING:
-        return [f"{name} {mine:.3f} is exactly the champion's; a tie keeps the champion {evidence}"]
+        return [_say("gate.tie", **found)]
     if mine > theirs:
-        return [f"{name} {mine:.3f} is not below the champion's {theirs:.3f} {evidence}"]
+        return [_say("gate.not_below", **found)]
     if theirs - mine < rules.margin - ROUNDING:
-        return [
-            f"{name} {mine:.3f} is below the champion's {theirs:.3f} by less than the margin of "
-            f"{rules.margin:g} {evidence}"
-        ]
+        return [_say("gate.below_margin", margin=rules.margin, **found)]
     if difference.better < rules.certainty:
-        return [
-            f"{name} {mine:.3f} is below the champion's {theirs:.3f}, but that may be luck: so it "
-            f"is in {difference.better:.0%} of resamples, {rules.certainty:.0%} are asked for "
-            f"{evidence}"
-        ]
+        return [_say("gate.luck", better=difference.better, certainty=rules.certainty, **found)]
     return []
 
 
@@ -210,34 +219,36 @@ def _fallen(
     return sorted(found, key=lambda fall: fall["champion"] - fall["candidate"])
 
 
-def _fall_in_words(fall: dict[str, Any], rules: GateSettings) -> str:
-    return (
-        f"{fall['dimension']} {fall['slice']} got worse, {fall['champion']:.3f} to "
-        f"{fall['candidate']:.3f}, by more than {rules.slice_tolerance:g} "
-        f"({_count(fall['samples'])})"
+def _fall_in_words(fall: dict[str, Any], rules: GateSettings) -> Sentence:
+    # Kinds of characters have names in every language; classes and sources are what people call
+    # them.
+    kind = "characters" if fall["dimension"] == "characters" else "slice"
+    return _say(
+        f"gate.{kind}_fell",
+        dimension=fall["dimension"],
+        slice=fall["slice"],
+        before=fall["champion"],
+        after=fall["candidate"],
+        tolerance=rules.slice_tolerance,
+        samples=fall["samples"],
     )
 
 
-def _seen(candidate: Evaluation) -> list[str]:
+def _seen(candidate: Evaluation) -> list[Sentence]:
     if not candidate.seen:
         return []
-    return [
-        f"{candidate.seen} of the {_count(candidate.samples)} of the test were in the candidate's "
-        "own training data, so its figure means nothing"
-    ]
+    return [_say("gate.seen", seen=candidate.seen, samples=candidate.samples)]
 
 
-def _refused(reasons: list[str], numbers: dict[str, Any], hint: str) -> Verdict:
-    return Verdict(False, "refused: " + "; also, ".join(reasons), tuple(reasons), numbers, hint)
+def _refused(reasons: list[Sentence], numbers: dict[str, Any], hint: Sentence) -> Verdict:
+    words = _say("gate.refused", reasons=reasons)
+    return Verdict(False, words, tuple(reasons), numbers, hint)
 
 
-def _where(evaluation: Evaluation) -> str:
-    return f"{_count(evaluation.samples)} of {evaluation.dataset} {evaluation.split}"
-
-
-def _count(samples: int) -> str:
-    return f"{samples:,} sample{'s' if samples != 1 else ''}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−") if round(value, 3) else "0.000"
+def _where(evaluation: Evaluation) -> Sentence:
+    return _say(
+        "gate.where",
+        samples=evaluation.samples,
+        dataset=evaluation.dataset,
+        split=evaluation.split,
+    )

@@ -14,7 +14,9 @@ from nhan.datasets.read import open_dataset
 from nhan.errors import Conflict, GateRefused, NhanError, NotFound, UserError
 from nhan.evaluation.evaluate import evaluate, evaluate_package
 from nhan.evaluation.gate import Verdict, decide
+from nhan.evaluation.gate_words import GATE_WORDS
 from nhan.evaluation.record import Evaluation
+from nhan.evaluation.sentences import make
 from nhan.models.bundled import bundled_package
 from nhan.models.package import Package
 from nhan.models.registry import LogState, Promotion, Registry, parse_ref
@@ -78,7 +80,8 @@ def promote(
             raise Conflict(f"{candidate.ref} is the champion already", hint=f"nhan models {name}")
         verdict = _judge(workspace, registry, candidate, state, force=force, say=say)
         if not verdict.passed and not force:
-            raise GateRefused(verdict.words, hint=verdict.hint)
+            details = {"verdict": verdict.to_dict()}
+            raise GateRefused(verdict.words, hint=verdict.hint, details=details)
         promotion = Promotion(
             action="promote" if verdict.passed else "forced",
             version=version,
@@ -151,7 +154,8 @@ def _judge(
         if not force:
             raise
         # The way out when the champion or its test set is lost: the log says it was not judged.
-        return Verdict(False, f"not judged: {error.message}", (error.message,))
+        words = make(GATE_WORDS, "gate.not_judged", why=error.message)
+        return Verdict(False, words, (error.message,))
     return decide(records["candidate"], records.get("champion"), workspace.settings.gate)
 
 

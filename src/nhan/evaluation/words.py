@@ -58,6 +58,12 @@ _NAMES = {
 }
 
 
+def named(name: str, language: str) -> str:
+    """A name in one language, `en` or `vi`."""
+    english, vietnamese = _NAMES.get(name, (name, name))
+    return english if language == "en" else vietnamese
+
+
 def both(name: str, *, tag: str = "span") -> Markup:
     """A name in both languages, the page's style showing one; `tag` is `tspan` within an SVG."""
     english, vietnamese = _NAMES.get(name, (name, name))

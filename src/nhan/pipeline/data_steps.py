@@ -20,8 +20,10 @@ from nhan.errors import (
     Unauthorized,
     UpstreamFailed,
 )
+from nhan.evaluation.sentences import Sentence
 from nhan.pipeline.cache import forget, key_of, labelled_content, remember, remembered
 from nhan.pipeline.step import Outcome, Plan, Work
+from nhan.pipeline.step_words import say
 from nhan.review.labelstudio.connection import load_connection
 from nhan.uploads.intake import take_in
 from nhan.watching.fresh import FreshLabels
@@ -39,11 +41,12 @@ def take_uploads(work: Work) -> Outcome:
     report = take_in(work.workspace)
     outputs = report.to_json()
     if not report.taken and not report.new_corrections:
-        return Outcome("skipped", "nothing has come in since the last time", outputs)
-    words = f"{report.taken} uploads and {report.new_corrections} corrections taken in"
+        return Outcome("skipped", say("intake.nothing"), outputs)
+    parts = [say("intake.taken", uploads=report.taken, corrections=report.new_corrections)]
     if report.refused:
-        words += f"; {len(report.refused)} set aside, the first because {report.refused[0][1]}"
-    return Outcome("ran", words, outputs)
+        why = report.refused[0][1]
+        parts.append(say("intake.set_aside", refused=len(report.refused), why=why))
+    return Outcome("ran", say("several", parts=parts), outputs)
 
 
 def pull_labels(work: Work) -> Outcome:
@@ -52,13 +55,14 @@ def pull_labels(work: Work) -> Outcome:
         report = fetch_labels(work.workspace, work.plan.task)
     except (UpstreamFailed, DeadlinePassed, Unauthorized, Forbidden, SettingsError) as error:
         # What people labelled there comes with the next round; what is here need not wait for it.
-        return Outcome("skipped", f"Label Studio cannot be asked: {error.message}")
+        return Outcome("skipped", say("pull.away", why=error.message))
     if report is None:
-        return Outcome("skipped", "Label Studio is not set up")
+        return Outcome("skipped", say("pull.none"))
     if not report.changed:
-        because = f"nothing has changed in {report.project} since the last time"
+        because = say("pull.unchanged", project=report.project)
         return Outcome("skipped", because, report.to_json())
-    return Outcome("ran", f"{report.labels} labels from {report.project}", report.to_json())
+    because = say("pull.pulled", labels=report.labels, project=report.project)
+    return Outcome("ran", because, report.to_json())
 
 
 def fetch_labels(workspace: Workspace, task: str) -> PullReport | None:
@@ -94,15 +98,15 @@ def look_over(work: Work) -> Outcome:
         outputs = known["outputs"]
         if outputs["errors"] and workspace.settings.loop.audit == "refuse":
             return Outcome("refused", _refusal(outputs), outputs, key)
-        because = f"no sample or label has changed since round {known['round']}"
-        return Outcome("skipped", because, outputs, key)
+        return Outcome("skipped", say("audit.unchanged", round=known["round"]), outputs, key)
     report = audit(workspace, task)
     outputs = {"samples": report.samples, "errors": report.errors, "found": _found(report)}
     remember(workspace.store, "audit", key, work.plan.number, outputs)
     if report.errors and workspace.settings.loop.audit == "refuse":
         return Outcome("refused", _refusal(outputs), outputs, key)
-    words = f"{report.errors} that must be fixed" if report.errors else "nothing must be fixed"
-    return Outcome("ran", f"{report.samples} samples looked over, {words}", outputs, key)
+    code = "audit.faults" if report.errors else "audit.looked"
+    because = say(code, samples=report.samples, errors=report.errors)
+    return Outcome("ran", because, outputs, key)
 
 
 def audit_key(workspace: Workspace, task: str) -> str:
@@ -118,11 +122,11 @@ def _found(report: AuditReport) -> list[str]:
     ]
 
 
-def _refusal(outputs: dict[str, object]) -> str:
+def _refusal(outputs: dict[str, object]) -> Sentence:
     found = outputs["found"]
     assert isinstance(found, Sequence)
-    shown = "; ".join(str(one) for one in found[:_NAMED])
-    return f"{outputs['errors']} things must be fixed before training (nhan audit): {shown}"
+    shown = [str(one) for one in found[:_NAMED]]
+    return say("audit.refused", errors=outputs["errors"], found=shown)
 
 
 def freeze_samples(work: Work) -> Outcome:
@@ -136,11 +140,11 @@ def freeze_samples(work: Work) -> Outcome:
         except NotFound:
             newest = None
         if newest is not None and newest.ref == known["outputs"]["dataset"]:
-            because = f"no sample or label has changed since round {known['round']}"
-            return Outcome("skipped", f"{because}: {newest.ref}", known["outputs"], key)
+            because = say("freeze.unchanged", round=known["round"], dataset=newest.ref)
+            return Outcome("skipped", because, known["outputs"], key)
         forget(workspace.store, "freeze", key)
     if not _trainable(workspace, plan.task):
-        return Outcome("refused", f"no sample of the task {plan.task} has a label to learn from")
+        return Outcome("refused", say("freeze.no_labels", task=plan.task))
     before = _newest(work)
     report = freeze(workspace, plan.dataset, plan.task)
     dataset = report.dataset
@@ -154,11 +158,11 @@ def freeze_samples(work: Work) -> Outcome:
     # Freezing fixes the splits of new samples, so what the next round finds is read again.
     key = freeze_key(workspace, plan)
     remember(workspace.store, "freeze", key, plan.number, outputs)
-    splits = ", ".join(f"{split} {count}" for split, count in dataset.splits.items())
     if before == dataset.ref:
-        return Outcome("skipped", f"the same content is {dataset.ref} already", outputs, key)
-    words = [f"{dataset.ref}: {splits}", *report.warnings]
-    return Outcome("ran", "; ".join(words), outputs, key)
+        return Outcome("skipped", say("freeze.same", dataset=dataset.ref), outputs, key)
+    splits = [say("freeze.split", split=name, count=n) for name, n in dataset.splits.items()]
+    frozen = say("freeze.frozen", dataset=dataset.ref, splits=splits)
+    return Outcome("ran", say("several", parts=[frozen, *report.warnings]), outputs, key)
 
 
 def _trainable(workspace: Workspace, task: str) -> bool:

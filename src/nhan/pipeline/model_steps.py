@@ -8,20 +8,22 @@ from typing import Any
 
 from nhan.datasets.read import DatasetVersion, open_dataset
 from nhan.errors import Conflict, GateRefused, MissingExtra, NotFound
+from nhan.evaluation.gate import reasons_of
 from nhan.evaluation.promotion import compare, judge, promote
-from nhan.evaluation.record import Evaluation, metric_label
+from nhan.evaluation.record import Evaluation
 from nhan.models.package import Package
 from nhan.models.registry import LogState, Registry
 from nhan.pipeline.announce import announce
 from nhan.pipeline.cache import key_of, remember, remembered
 from nhan.pipeline.start import bundled_start
 from nhan.pipeline.step import Outcome, Plan, Work
+from nhan.pipeline.step_words import say
 from nhan.workspace import Workspace
 
 # Runs of rounds are called by the content they learn from, so that a second attempt goes on with
 # the first one's checkpoints and ends in the same version.
 _RUN = "loop-"
-_NO_CANDIDATE = Outcome("skipped", "there is no candidate")
+_NO_CANDIDATE = Outcome("skipped", say("no_candidate"))
 
 
 def train_candidate(work: Work) -> Outcome:
@@ -36,12 +38,13 @@ def train_candidate(work: Work) -> Outcome:
     key = train_key(plan, dataset, settings, start)
     if not plan.again:
         if champion is not None and knows(workspace, champion, dataset, settings):
-            because = f"{champion.ref}, the champion, was trained on {dataset.ref}"
-            return Outcome("skipped", f"{because}: there is nothing new to learn", {}, key)
+            because = say("train.champion_knows", champion=champion.ref, dataset=dataset.ref)
+            return Outcome("skipped", because, {}, key)
         if found := trained(workspace, registry, key):
             candidate, number = found
-            because = f"{candidate} was trained on {dataset.ref} from {start or 'scratch'}"
-            return Outcome("skipped", f"{because} in round {number}", {"candidate": candidate}, key)
+            facts = {"candidate": candidate, "dataset": dataset.ref, "start": start}
+            because = say("train.known", round=number, **facts)
+            return Outcome("skipped", because, {"candidate": candidate}, key)
     package = _train(work, dataset, start, f"{_RUN}{key}")
     outputs = {
         "candidate": package.ref,
@@ -52,8 +55,8 @@ def train_candidate(work: Work) -> Outcome:
     }
     announce(workspace, "run", plan.number, **outputs)
     remember(workspace.store, "train", key, plan.number, outputs)
-    because = f"{package.ref} from {start or 'scratch'} on {dataset.ref}, run {package.spec.run}"
-    return Outcome("ran", because, outputs, key)
+    facts = {name: outputs[name] for name in ("candidate", "start", "dataset", "run")}
+    return Outcome("ran", say("train.trained", **facts), outputs, key)
 
 
 def train_key(plan: Plan, dataset: DatasetVersion, settings: str, start: str) -> str:
@@ -132,14 +135,15 @@ def evaluate_candidate(work: Work) -> Outcome:
         return _NO_CANDIDATE
     records = compare(work.workspace, candidate, say=work.say)
     outputs = {name: _figures(one) for name, one in records.items()}
-    words = [
-        f"{one.ref} {metric_label(one.metric)} {one.primary.value:.4f}" for one in records.values()
+    scores = [
+        say("evaluate.score", model=one.ref, metric=one.metric, value=one.primary.value)
+        for one in records.values()
     ]
-    where = f"on {records['candidate'].dataset} ({records['candidate'].samples} samples)"
-    if all(one.reused for one in records.values()):
-        because = f"measured before, and nothing that decides it has changed: {', '.join(words)}"
-        return Outcome("skipped", f"{because} {where}", outputs)
-    return Outcome("ran", f"{' against '.join(words)} {where}", outputs)
+    dataset, samples = records["candidate"].dataset, records["candidate"].samples
+    known = all(one.reused for one in records.values())
+    code = "evaluate.again" if known else "evaluate.measured"
+    because = say(code, scores=scores, dataset=dataset, samples=samples)
+    return Outcome("skipped" if known else "ran", because, outputs)
 
 
 def _figures(record: Evaluation) -> dict[str, Any]:
@@ -164,7 +168,7 @@ def ask_gate(work: Work) -> Outcome:
     package = registry.resolve(candidate)
     state = registry.log(package.spec.name)
     if state.champion == package.spec.version:
-        return Outcome("skipped", f"{candidate} is the champion already")
+        return Outcome("skipped", say("already", candidate=candidate))
     if taken_back := _taken_back(state, package):
         return Outcome("refused", taken_back, {"candidate": candidate})
     rules = work.workspace.settings.gate.model_dump()
@@ -176,18 +180,15 @@ def ask_gate(work: Work) -> Outcome:
     if remembered(work.workspace.store, "gate", key) is None:
         announce(work.workspace, "refused", work.plan.number, **outputs)
         remember(work.workspace.store, "gate", key, work.plan.number, outputs)
-    return Outcome("refused", verdict.words.removeprefix("refused: "), outputs, key)
+    return Outcome("refused", reasons_of(verdict.words), outputs, key)
 
 
 def _taken_back(state: LogState, package: Package) -> str:
     """Why a version that people have rolled back is not brought back by a machine."""
     for entry in reversed(state.promotions):
         if entry.action == "rollback" and entry.previous == package.spec.version:
-            reason = f": {entry.because}" if entry.because else ""
-            return (
-                f"{package.ref} was the champion and was rolled back at {entry.at}{reason}; "
-                f"only a person brings it back (nhan promote {package.ref})"
-            )
+            why = f": {entry.because}" if entry.because else ""
+            return say("gate.taken_back", candidate=package.ref, at=entry.at, why=why)
     return ""
 
 
@@ -204,20 +205,21 @@ def promote_candidate(work: Work) -> Outcome:
         if entry.version == version and entry.by == work.plan.name and entry.action == "promote":
             announce(work.workspace, "promoted", work.plan.number, champion=candidate)
             outputs = {"champion": candidate, "number": number, "previous": entry.previous}
-            return Outcome("ran", f"done before the interruption (log entry {number})", outputs)
+            return Outcome("ran", say("promote.done_before", number=number), outputs)
     if state.champion == version:
-        return Outcome("skipped", f"{candidate} is the champion already")
-    because = work.plan.reason or "a round"
+        return Outcome("skipped", say("already", candidate=candidate))
+    reason = work.plan.reason or "a round"
     try:
-        done = promote(work.workspace, candidate, because=because, by=work.plan.name, say=work.say)
+        done = promote(work.workspace, candidate, because=reason, by=work.plan.name, say=work.say)
     except GateRefused as error:  # somebody else was promoted since the gate was asked
-        return Outcome("refused", error.message.removeprefix("refused: "), {"hint": error.hint})
+        return Outcome("refused", reasons_of(error.message), {"hint": error.hint})
     except Conflict:
         if registry.champion(name) != version:
             raise
-        return Outcome("skipped", f"{candidate} is the champion already")
+        return Outcome("skipped", say("already", candidate=candidate))
     announce(work.workspace, "promoted", work.plan.number, champion=candidate)
     previous = done.promotion.previous
     outputs = {"champion": candidate, "number": done.number, "previous": previous}
-    after = f", after version {previous}" if previous else ""
-    return Outcome("ran", f"{candidate} is the champion{after} (log entry {done.number})", outputs)
+    code = "promote.promoted_after" if previous else "promote.promoted"
+    because = say(code, **outputs, candidate=candidate)
+    return Outcome("ran", because, outputs)

@@ -17,6 +17,7 @@ from nhan.errors import Conflict, NhanError, NotFound
 from nhan.pipeline.lease import Lease, take_lease
 from nhan.pipeline.notify import notify
 from nhan.pipeline.step import DONE, Outcome, Plan, Record, Say, Work
+from nhan.pipeline.step_words import say as told
 from nhan.pipeline.steps import STEPS
 from nhan.storage import NumberedLog, Store
 from nhan.workspace import Workspace
@@ -227,7 +228,8 @@ def run_step(
             book.end(Outcome("failed", error.message), error.hint)
             raise
         except Exception as error:
-            book.end(Outcome("failed", f"unexpected {type(error).__name__}: {error}"))
+            kind = type(error).__name__
+            book.end(Outcome("failed", told("unexpected", kind=kind, why=str(error))))
             raise
     return book.end(outcome)
 
@@ -284,7 +286,7 @@ def _turned_away(found: Round, name: str) -> Outcome | None:
                 hint=f"nhan loop step {earlier} --round {found.plan.number}",
             )
         if record.state == "refused" and name not in _ALWAYS:
-            return Outcome("skipped", f"{earlier} refused")
+            return Outcome("skipped", told("refused_before", step=told(f"step.{earlier}")))
     return None
 
 
@@ -295,7 +297,7 @@ class _Book:
         self._store = store
         self._path = _path(number, f"{step}.json")
         self._log = NumberedLog(store, _path(number, "log"))
-        self._record = Record("running", "it has begun", step=step, began=_now())
+        self._record = Record("running", told("begun"), step=step, began=_now())
         self._say = say
 
     def begin(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from nhan.evaluation.sentences import Sentence
 from nhan.workspace import Workspace
 
 State = Literal["running", "ran", "skipped", "refused", "failed"]
@@ -71,7 +72,7 @@ class Outcome:
     Attributes:
         state: `ran`; `skipped`, because what it reads has not changed or there is nothing to do;
             `refused`, because going on would be wrong, which ends the round.
-        because: in words, never empty.
+        because: in words, never empty; a `Sentence` can be said in other languages.
         outputs: what later steps read; JSON-able.
         key: hash of the content that it read; empty where it has none.
     """
@@ -99,12 +100,16 @@ class Record(Outcome):
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object."""
-        return asdict(self)
+        said = self.because.to_json() if isinstance(self.because, Sentence) else None
+        return {**asdict(self), "said": said}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Record:
         """Read back what `to_json` gave."""
-        return cls(**{k: v for k, v in values.items() if k in cls.__dataclass_fields__})
+        known = {k: v for k, v in values.items() if k in cls.__dataclass_fields__}
+        if said := values.get("said"):
+            known["because"] = Sentence(said["words"], said["code"], said["facts"])
+        return cls(**known)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from nhan.datasets.layout import SPLITS
 from nhan.datasets.read import open_dataset
 from nhan.errors import JobFailed
 from nhan.pipeline.step import Outcome, Work
+from nhan.pipeline.step_words import say
 from nhan.settings import ServeSettings
 
 _POLL_S = 0.1
@@ -38,19 +39,18 @@ def verify_live(work: Work) -> Outcome:
     """Wait until the server answers with the champion that this round promoted."""
     champion = work.output("promote", "champion")
     if not champion:
-        return Outcome("skipped", "nothing was promoted")
+        return Outcome("skipped", say("nothing_promoted"))
     settings = work.workspace.settings
     server = settings.loop.server.rstrip("/") or server_of(settings.serve)
     if not server:
-        because = "serve.port = 0 tells no address; name the server in loop.server"
-        return Outcome("skipped", because)
+        return Outcome("skipped", say("verify.no_address"))
     model = champion.partition("@")[0]
     began = time.monotonic()
     while True:
         standing = _ask_standing(server)
         waited = time.monotonic() - began
         if standing is None:
-            return Outcome("skipped", f"no server answers at {server}")
+            return Outcome("skipped", say("verify.no_server", server=server))
         if standing.version_of(model) == champion:
             break
         if waited > settings.loop.verify_s:
@@ -63,9 +63,9 @@ def verify_live(work: Work) -> Outcome:
             f"{server} says it serves {champion}, but {answered} answered a picture",
             hint="is a canary or another server behind this address?",
         )
-    by = "" if answered else ", by its own word: a picture needs a key in NHAN_KEY"
-    words = f"{champion} answers at {server} after {waited:.1f} s{by}"
-    return Outcome("ran", words, {**outputs, "asked": bool(answered)})
+    code = "verify.answers" if answered else "verify.says_so"
+    because = say(code, champion=champion, server=server, waited=waited)
+    return Outcome("ran", because, {**outputs, "asked": bool(answered)})
 
 
 def server_of(serve: ServeSettings) -> str:
@@ -81,7 +81,8 @@ def _not_live(server: str, champion: str, standing: _Standing, waited: float) ->
     serving = standing.version_of(model)
     if not serving and not standing.problem:
         others = ", ".join(standing.models)
-        return Outcome("skipped", f"the server at {server} serves {others}, not {model}")
+        because = say("verify.serves_others", server=server, others=others, model=model)
+        return Outcome("skipped", because)
     raise JobFailed(
         f"{champion} was promoted but does not answer at {server} after {waited:.0f} s: "
         + (f"{serving} does" if serving else standing.problem),

@@ -9,12 +9,13 @@ from typing import Any
 from nhan.datasets.read import open_dataset
 from nhan.errors import NotFound, UserError
 from nhan.evaluation.evaluate import evaluate_package
-from nhan.evaluation.record import metric_label
+from nhan.evaluation.sentences import Sentence
 from nhan.models.package import Package
 from nhan.models.registry import Registry
 from nhan.pipeline.cache import key_of
 from nhan.pipeline.start import start_package
 from nhan.pipeline.step import Outcome, Work
+from nhan.pipeline.step_words import say
 from nhan.watching.budget import BUDGET, HUNDRED, expected_gain, next_hundred
 from nhan.watching.drift import measure_drift
 from nhan.watching.place import read_watch, write_watch
@@ -29,33 +30,30 @@ def watch_live(work: Work) -> Outcome:
     """Estimate live quality and drift, and renew the list of what to label next."""
     words, outputs = look_back(work.workspace, work.plan.model, work.plan.task)
     if not words:
-        return Outcome("skipped", "too little has been uploaded and reviewed to tell anything")
-    return Outcome("ran", "; ".join(words), outputs)
+        return Outcome("skipped", say("watch.too_little"))
+    return Outcome("ran", say("several", parts=words), outputs)
 
 
-def look_back(workspace: Workspace, model: str, task: str) -> tuple[list[str], dict[str, Any]]:
+def look_back(workspace: Workspace, model: str, task: str) -> tuple[list[Sentence], dict[str, Any]]:
     """Write what is known of a model's live answers; gives it in words and as numbers."""
-    words: list[str] = []
+    words: list[Sentence] = []
     outputs: dict[str, Any] = {}
     if quality := estimate_quality(workspace, model):
-        metric = metric_label(quality["metric"])
-        words = [_estimate(metric, one) for one in quality["versions"] if one["samples"]]
+        words = [_estimate(quality["metric"], one) for one in quality["versions"] if one["samples"]]
         outputs["quality"] = of_version(quality, quality["version"])
     drift = measure_drift(workspace, model)
     if drift:
-        drifted = [drift["features"][name]["words"] for name in drift["drifted"]]
-        words.append(f"drifted: {', '.join(drifted)}" if drifted else "nothing has drifted")
+        drifted = [say(f"feature.{name}") for name in drift["drifted"]]
+        words.append(say("watch.drifted", features=drifted) if drifted else say("watch.steady"))
         outputs["drifted"] = drift["drifted"]
     budget = read_watch(workspace.store, model, BUDGET) or {"model": model}
     write_watch(workspace.store, model, BUDGET, {**budget, "next": next_hundred(workspace, task)})
     return words, outputs
 
 
-def _estimate(metric: str, one: dict[str, Any]) -> str:
-    return (
-        f"version {one['version']}: live {metric} {one['value']:.4f} ({one['low']:.4f} to "
-        f"{one['high']:.4f}, {one['samples']} of {one['chosen']} random uploads reviewed)"
-    )
+def _estimate(metric: str, one: dict[str, Any]) -> Sentence:
+    figures = {name: one[name] for name in ("version", "value", "low", "high", "samples", "chosen")}
+    return say("watch.quality", metric=metric, **figures)
 
 
 def draw_budget(work: Work) -> Outcome:
@@ -64,9 +62,9 @@ def draw_budget(work: Work) -> Outcome:
     samples = workspace.settings.loop.budget_samples
     candidate = work.output("train", "candidate")
     if not samples:
-        return Outcome("skipped", "it is off (loop.budget_samples)")
+        return Outcome("skipped", say("budget.off"))
     if not work.output("promote", "champion"):
-        return Outcome("skipped", "nothing was promoted")
+        return Outcome("skipped", say("nothing_promoted"))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nhan.pipeline.subsets import measured, parts_of, point_of
     from nhan.training.config import load_config
@@ -80,12 +78,12 @@ def draw_budget(work: Work) -> Outcome:
     parts = parts_of(dataset, known if _exists(workspace, known) else "", workspace)
     if not parts or parts[-1].count < _MIN_NEW or not dataset.splits["test"]:
         count = parts[-1].count if parts else 0
-        because = f"{count} new labels, {dataset.splits['test']} in the test split"
-        return Outcome("skipped", f"too few to draw a curve: {because}")
+        because = say("budget.too_few", new=count, test=dataset.splits["test"])
+        return Outcome("skipped", because)
     key = key_of(dataset.ref, start, list(plan.train), samples)
     written = read_watch(workspace.store, plan.model, BUDGET) or {}
     if written.get("key") == key and not plan.again:
-        return Outcome("skipped", f"drawn before for {dataset.ref}", key=key)
+        return Outcome("skipped", say("budget.before", dataset=dataset.ref), key=key)
     config = load_config(
         None, [*plan.train, f"length.samples={samples}", "preflight=false", "track=off"]
     ).model_copy(update={"start_from": start})
@@ -110,11 +108,14 @@ def draw_budget(work: Work) -> Outcome:
         "next": next_hundred(workspace, plan.task),
     }
     write_watch(workspace.store, plan.model, BUDGET, document)
-    words = (
-        f"a hundred more labels: {-gain.value:+.4f} ({-gain.high:+.4f} to {-gain.low:+.4f}), "
-        f"by short trainings on {', '.join(str(part.count) for part in parts)} labels"
+    because = say(
+        "budget.drawn",
+        gain=-gain.value,
+        low=-gain.high,
+        high=-gain.low,
+        counts=[part.count for part in parts],
     )
-    return Outcome("ran", words.replace("-", "−"), {"gain": vars(gain)}, key)
+    return Outcome("ran", because, {"gain": vars(gain)}, key)
 
 
 def _package(workspace: Workspace, ref: str) -> Package | None:

@@ -56,8 +56,9 @@ class Errands:
             code, printed, said = await _run(arguments, environment)
         document = _parse(printed)
         # An audit that finds faults prints them, and ends with 1.
-        if code and document is None:
-            raise _refusal(arguments[0], code, said.decode("utf-8", "replace"))
+        told = document.get("error") if isinstance(document, dict) else None
+        if code and (document is None or told):
+            raise _refusal(arguments[0], code, said.decode("utf-8", "replace"), told or {})
         return document
 
 
@@ -98,11 +99,12 @@ def _parse(printed: bytes) -> Any:
         return None
 
 
-def _refusal(command: str, code: int, said: str) -> NhanError:
+def _refusal(command: str, code: int, said: str, error: Mapping[str, Any]) -> NhanError:
+    """What a command said on its way out: its two lines for people, and its JSON if any."""
     told = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
     message, hint = told.get("error", f"nhan {command} failed"), told.get("hint", "")
     if code == 2:
         kind: type[NhanError] = Conflict if "already" in message else NotFound
     else:
         kind = GateRefused if command == "promote" else JobFailed
-    return kind(message, hint=hint)
+    return kind(message, hint=hint, details=error.get("details"))

@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from nhan.errors import NotFound
+from nhan.errors import GateRefused, NotFound
 from nhan.models.registry import parse_ref
 from nhan.serving.access import holder
 from nhan.serving.context import Context, context_of
 from nhan.web import pages
 from nhan.web.desk import desk_of
 from nhan.web.errand import errands_of
+from nhan.web.telling import tell_verdict
 from nhan.workspace import Workspace
 
 router = APIRouter(include_in_schema=False)
@@ -43,7 +44,9 @@ class Change(BaseModel):
 async def models(request: Request) -> Response:
     """The page."""
     context = context_of(request)
-    found = [] if context.root is None else await desk_of(request).run(_inventory)
+    found = (
+        [] if context.root is None else await desk_of(request).run(_inventory, _language(request))
+    )
     facts = {
         "models": found,
         "bundled": [one for one in context.service.roster.champions if one.bundled],
@@ -70,14 +73,18 @@ async def promote(request: Request, change: Change) -> dict[str, Any]:
     """Promote a version, through the gate; it answers within seconds.
 
     Raises:
-        GateRefused: the gate's verdict, in words.
+        GateRefused: the gate's verdict; `details.told` says it in the visitor's language.
         Conflict: it is the champion already.
     """
     _require_version(change.model)
     because = ["--because", change.because] if change.because else []
-    entry = await errands_of(request).run(
-        "promote", change.model, "--json", *because, who=_who(request)
-    )
+    try:
+        entry = await errands_of(request).run(
+            "promote", change.model, "--json", *because, who=_who(request)
+        )
+    except GateRefused as refusal:
+        told = tell_verdict(refusal.details.get("verdict"), _language(request))
+        raise GateRefused(refusal.message, hint=refusal.hint, details={"told": told}) from refusal
     return await _carried_out(request, entry)
 
 
@@ -107,7 +114,7 @@ async def report(request: Request, model: str, dataset: str, split: str = "test"
     return HTMLResponse(html, headers={"content-security-policy": _REPORT_POLICY})
 
 
-def _inventory(workspace: Workspace) -> list[dict[str, Any]]:
+def _inventory(workspace: Workspace, language: str) -> list[dict[str, Any]]:
     from nhan.evaluation.inventory import inventory
     from nhan.evaluation.words import both
 
@@ -115,6 +122,8 @@ def _inventory(workspace: Workspace) -> list[dict[str, Any]]:
     for entry in found:
         entry["versions"].reverse()
         entry["log"].reverse()
+        for change in entry["log"]:
+            change["told"] = tell_verdict(change["verdict"], language)
         for version in entry["versions"]:
             version["scores"].sort(key=lambda score: score["split"] != "test")
             for score in version["scores"]:
@@ -160,7 +169,8 @@ async def _carried_out(request: Request, entry: dict[str, Any]) -> dict[str, Any
     context = context_of(request)
     if context.live is not None:
         await context.live.refresh()
-    return {"entry": entry, **_live(context)}
+    told = tell_verdict(entry.get("verdict"), _language(request))
+    return {"entry": entry, "told": told, **_live(context)}
 
 
 def _live(context: Context) -> dict[str, Any]:
@@ -189,6 +199,10 @@ def _require_record(workspace: Workspace, ref: str, dataset: str, split: str) ->
         (one.dataset, one.split) for one in stored(workspace.store, package)
     }:
         raise NotFound(f"{ref} was not evaluated on {dataset} {split}", hint=f"nhan evaluate {ref}")
+
+
+def _language(request: Request) -> str:
+    return pages.visitor_of(request.scope).language
 
 
 def _who(request: Request) -> str:

@@ -14,6 +14,7 @@ from nhan.web import pages
 from nhan.web.desk import desk_of
 from nhan.web.errand import errands_of
 from nhan.web.pulse import Pulse, shares
+from nhan.web.telling import tell_steps
 from nhan.workspace import Workspace
 
 router = APIRouter(include_in_schema=False)
@@ -56,7 +57,8 @@ async def kept(request: Request, model: str) -> dict[str, Any]:
 async def rounds(request: Request) -> dict[str, Any]:
     """The newest rounds, and why each of their steps ran or was skipped."""
     found = await errands_of(request).run("loop", "list", "--json", "--limit", str(_ROUNDS))
-    return {"rounds": found}
+    language = pages.visitor_of(request.scope).language
+    return {"rounds": [tell_steps(one, language) for one in found]}
 
 
 def _answers(context: Context, one: Deployment) -> dict[str, Any]:

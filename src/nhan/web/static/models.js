@@ -98,12 +98,12 @@ async function carryOut() {
   try {
     const { body } = await send(`/models/api/${action}`, { model, because: $("because").value.trim() });
     $("ask").close();
-    note(`${model.split("@")[0]}@${body.entry.version} ${words.answers}`, "good", body.entry.verdict?.words ?? "");
+    note(`${model.split("@")[0]}@${body.entry.version} ${words.answers}`, "good", body.told.words);
     await renew();
   } catch (problem) {
+    const told = problem.details.told?.words ? problem.details.told : { words: problem.message, hint: problem.hint, language: "en" };
     said.className = "bad";
-    said.lang = "en";
-    said.replaceChildren(element("b", { text: `${words.refused} ` }), problem.message, problem.hint ? element("span", { class: "soft", text: ` → ${problem.hint}` }) : "");
+    said.replaceChildren(element("span", { lang: told.language, text: told.words }), told.hint ? element("span", { class: "soft", lang: told.language, text: ` → ${told.hint}` }) : "");
   }
   $("do-it").disabled = false;
 }

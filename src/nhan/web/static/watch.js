@@ -198,7 +198,7 @@ function drawRound(round, open) {
   const kinds = { promoted: "good", refused: "warn", failed: "bad", "nothing new": "quiet", abandoned: "quiet" };
   const outcome = round.outcome ? (words.outcomes[round.outcome] ?? round.outcome) : words.open;
   const steps = round.steps.map((step) =>
-    element("li", { class: step.state }, element("b", { text: words.steps[step.step] ?? step.step }), element("span", { class: "state", text: words.states[step.state] ?? step.state }), element("span", { class: "soft small", lang: "en", text: step.because })),
+    element("li", { class: step.state }, element("b", { text: step.name }), element("span", { class: "state", text: words.states[step.state] ?? step.state }), element("span", { class: "soft small", lang: step.language, text: step.because })),
   );
   return element(
     "li", {},
