@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,21 @@ def test_a_full_disk_is_no_mistake_of_the_users(
     assert code == 1
     assert "No space left on device" in err
     assert "hint: make room" in err
+
+
+def test_letters_survive_any_locale(tmp_path: Path) -> None:
+    """In a pipe they are UTF-8 still; a terminal that lacks them shows something else."""
+    program = f"from nhan.cli.main import run\nrun(['init', {str(tmp_path / 'cửa hàng')!r}])\n"
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert "cửa hàng" in done.stdout.decode("utf-8")
+    terminal = "import pty, sys; sys.exit(pty.spawn([sys.executable, '-m', 'nhan', 'doctor']) >> 8)"
+    done = subprocess.run(
+        [sys.executable, "-c", terminal], capture_output=True, env=ascii_only, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout
+    assert b"onnxruntime" in done.stdout
 
 
 def test_a_reader_that_has_gone_is_no_failure() -> None:

@@ -18,6 +18,7 @@ from importlib import import_module
 import typer
 
 from nhan import __version__
+from nhan.cli.encoding import speak_utf8
 from nhan.errors import NhanError, UserError
 
 # name -> (module with `command` or `app`, one line for `nhan --help`)
@@ -86,6 +87,7 @@ def run(arguments: list[str] | None = None) -> None:
 
     0 success, 1 a failed job, 2 the user's mistake, 130 interrupted.
     """
+    speak_utf8()
     call = _Call()
     try:
         call = _take_apart(sys.argv[1:] if arguments is None else arguments)
