@@ -81,6 +81,18 @@ def test_an_unknown_dataset_is_the_users_mistake(frozen: Workspace) -> None:
     assert "lines" in err
 
 
+@pytest.mark.parametrize(
+    "words", [("lines", "--run", "../x"), ("lines", "--run", "a/b"), ("--resume", "../x")]
+)
+def test_a_run_cannot_lie_elsewhere(frozen: Workspace, words: tuple[str, ...]) -> None:
+    process = _nhan(frozen, "train", *words, *_train_words())
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a run cannot be called" in err
+    assert not (frozen.root / "x").exists()
+    assert not (frozen.root / "runs").exists()
+
+
 def test_an_unknown_option_names_the_nearest(frozen: Workspace) -> None:
     process = _nhan(frozen, "train", "lines", "--set", "optimizer.lrr=1")
     _, err = process.communicate(timeout=60)

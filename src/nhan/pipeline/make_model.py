@@ -23,7 +23,7 @@ try:
     from nhan.training.config import TrainConfig, make_config
     from nhan.training.group import current, launched
     from nhan.training.produce import WEIGHTS, produce_run
-    from nhan.training.train import CONFIG, new_run_id, run_facts, run_folder, train
+    from nhan.training.train import CONFIG, check_run, new_run_id, run_facts, run_folder, train
 except ModuleNotFoundError as error:  # torch, lightning …: the base install serves without them
     if (error.name or "").startswith("nhan"):
         raise
@@ -61,6 +61,7 @@ def make_model(
 
     Raises:
         NotFound: no such dataset or model to start from.
+        UserError: a name that cannot be one of a model or run.
         JobFailed, ExportRefused: the training or the export went wrong; the run can be resumed.
     """
     frozen = open_dataset(workspace.store, dataset)
@@ -68,7 +69,7 @@ def make_model(
     config = config.model_copy(
         update={"task": frozen.task, "start_from": start or config.start_from}
     )
-    run = run or new_run_id(config)
+    run = check_run(run or new_run_id(config))
     if config.machine.devices > 1 and not launched():
         words = [frozen.ref, "--model", name, "--run", run, *(["--int8"] if int8 else [])]
         devices = config.machine.devices

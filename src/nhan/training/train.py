@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from nhan.errors import Conflict, JobFailed, NotFound
+from nhan.errors import Conflict, JobFailed, NotFound, UserError
 from nhan.tasks import get_task
 from nhan.tasks.learner import Adopted, Learner
 from nhan.training.checkpoint import Checkpoint, save_checkpoint
@@ -35,6 +36,7 @@ from nhan.workspace import Workspace
 CONFIG, FACTS, PREFLIGHT, RESULT = "config.json", "run.json", "preflight.json", "result.json"
 # What a run began with, where that is another model: its first checkpoint may never come.
 START = "start.safetensors"
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # What goes to the object store when a run ends; the last checkpoint is only for going on.
 STORED = (CONFIG, FACTS, PREFLIGHT, RESULT, CURVE, BEST)
 # Share of made samples when a model that learned them is trained further.
@@ -119,7 +121,7 @@ def train(
     if resume and group.first:
         config, start = _resumed(workspace, run, dataset)
     config = config.model_copy(update={"task": dataset.task})
-    run, values = group.tell([run or new_run_id(config), config.model_dump(mode="json")])
+    run, values = group.tell([check_run(run or new_run_id(config)), config.model_dump(mode="json")])
     begin = group.tell_checkpoint(start)
     config = _with_rehearsal(make_config(values, f"the config of run {run}"), begin).filled()
     folder = run_folder(workspace, run)
@@ -187,6 +189,20 @@ def new_run_id(config: TrainConfig) -> str:
     return f"{moment}-{config.task}-{secrets.token_hex(2)}"
 
 
+def check_run(run: str) -> str:
+    """Pass a run's id, which becomes the name of a folder.
+
+    Raises:
+        UserError: it cannot be one.
+    """
+    if not _RUN.fullmatch(run):
+        raise UserError(
+            f"a run cannot be called {run!r}",
+            hint="up to 100 letters, digits, '.', '-' and '_', beginning with a letter or digit",
+        )
+    return run
+
+
 def run_folder(workspace: Workspace, run: str) -> Path:
     """The local folder of a run."""
     return workspace.root / "runs" / run
@@ -197,9 +213,10 @@ def run_facts(workspace: Workspace, run: str) -> dict[str, Any]:
 
     Raises:
         NotFound: no such run here; the hint names the latest.
+        UserError: no run can have that id.
     """
-    path = run_folder(workspace, run) / FACTS
-    if not run or not path.exists():
+    path = run_folder(workspace, check_run(run)) / FACTS
+    if not path.exists():
         runs = sorted(entry.name for entry in (workspace.root / "runs").glob("*"))
         raise NotFound(
             f"there is no run {run!r} in {workspace.root / 'runs'}",
