@@ -103,6 +103,15 @@ def test_an_import_of_which_nothing_is_left_fails(call: Call, lines: Path) -> No
     assert "hint: " in err
 
 
+def test_a_long_label_is_shown_by_its_ends(call: Call, lines: Path) -> None:
+    labels = json.loads((lines / "labels.json").read_text())
+    labels["0.png"] = "dài " * 500
+    (lines / "labels.json").write_text(json.dumps(labels))
+    out = call("import", lines)[1] + call("audit")[1]
+    assert "time steps and the picture" in out
+    assert max(map(len, out.splitlines())) < 300
+
+
 def test_the_doctor_fails_where_something_must_be_fixed(call: Call, lines: Path) -> None:
     labels = json.loads((lines / "labels.json").read_text())
     labels["0.png"] = "Hа Nội"  # a Cyrillic а
@@ -111,7 +120,7 @@ def test_the_doctor_fails_where_something_must_be_fixed(call: Call, lines: Path)
     code, out, err = call("audit")
     assert code == 1
     assert "✗ error look_alike: 1" in out
-    assert "error: 1 things must be fixed" in err
+    assert "error: 1 thing must be fixed" in err
     code, out, _ = call("audit", "--json")
     assert code == 1
     assert json.loads(out)["ok"] is False
@@ -126,6 +135,7 @@ def test_the_doctor_fails_where_something_must_be_fixed(call: Call, lines: Path)
         (["import", ".", "--group", "("], "no regular expression"),
         (["import", ".", "--layout", "xml"], "no layout 'xml'"),
         (["freeze", "a/b"], "cannot be the name"),
+        (["uploads", "list", "--state", "done"], "no state 'done'"),
         (["diff", "a", "b"], "no dataset 'a'"),
     ],
 )

@@ -227,6 +227,15 @@ def test_nothing_to_freeze_is_said(workspace: Workspace) -> None:
         freeze(workspace, "lines")
 
 
+def test_a_source_that_has_no_label_is_named_with_those_that_do(
+    workspace: Workspace, add: Add
+) -> None:
+    add(1)
+    with pytest.raises(UserError, match="of the source nope") as caught:
+        freeze(workspace, "lines", sources=["nope"])
+    assert caught.value.hint.startswith("sources: ")
+
+
 def test_a_name_belongs_to_one_task(workspace: Workspace, add: Add) -> None:
     add(1)
     freeze(workspace, "lines")

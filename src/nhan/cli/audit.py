@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nhan.cli.console import print_json, progress, stdout
+from nhan.cli.console import print_json, progress, shorten, stdout
 from nhan.datasets.audit import audit
 from nhan.datasets.findings import AuditFinding, AuditReport
 from nhan.errors import AuditFailed
@@ -35,8 +35,9 @@ def command(
     else:
         _print(report)
     if report.errors:
+        things = "1 thing" if report.errors == 1 else f"{report.errors} things"
         raise AuditFailed(
-            f"{report.errors} things must be fixed before training",
+            f"{things} must be fixed before training",
             hint="each finding above says how; correct the source and import it with --relabel",
         )
 
@@ -59,7 +60,7 @@ def _print_finding(finding: AuditFinding) -> None:
         stdout.print(f"    {listed}", markup=False)
     for example in finding.examples[:_EXAMPLES]:
         name = f"{example.name}: " if example.name else ""
-        stdout.print(f"    {name}{example.message}", markup=False)
+        stdout.print(f"    {name}{shorten(example.message)}", markup=False)
     if finding.count > _EXAMPLES:
         stdout.print(f"    … and {finding.count - _EXAMPLES} more")
     if finding.hint:

@@ -34,6 +34,14 @@ def print_json(document: Any) -> None:
     sys.stdout.write("\n")
 
 
+def shorten(text: str, most: int = 240) -> str:
+    """A line that a person reads, its middle left out where it is long: both ends say most."""
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end - 3]} … {text[-end:]}"
+
+
 def print_table(table: Table) -> None:
     """A table on stdout: as wide as a terminal, as wide as it needs in a pipe or a file.
 

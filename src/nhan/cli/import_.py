@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from nhan.cli.console import print_json, progress, stdout
+from nhan.cli.console import print_json, progress, shorten, stdout
 from nhan.errors import JobFailed
 from nhan.samples.doors import Reading
 from nhan.samples.importer import import_samples
@@ -137,6 +137,6 @@ def _list(title: str, lines: list[str]) -> None:
     if title:
         stdout.print(f"  {title}:")
     for line in lines[:_LISTED]:
-        stdout.print(f"    {line}", markup=False)
+        stdout.print(f"    {shorten(line)}", markup=False)
     if len(lines) > _LISTED:
         stdout.print(f"    … and {len(lines) - _LISTED} more (--report FILE lists all)")

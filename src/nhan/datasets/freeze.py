@@ -100,6 +100,12 @@ def freeze(
     rules = get_task(task)
     previous = _previous(workspace, name, task)
     placed = _place(workspace, task)
+    known = placed.sources()
+    if known and (missing := [one for one in sources if one not in known]):
+        raise UserError(
+            f"no labelled sample is of the source {', '.join(missing)}",
+            hint=f"sources: {', '.join(known)}",
+        )
     chosen = placed.choose(sources)
     withheld = placed.withheld(sources)
     if not chosen:
@@ -174,6 +180,10 @@ class _Placed:
         """The rows of the version, in its order: by split, then by content."""
         chosen = [row for row in self._labelled(sources) if row.may_train]
         return sorted(chosen, key=lambda row: (layout.SPLITS.index(row.split), row.sha256))
+
+    def sources(self) -> list[str]:
+        """The slices that have labelled samples."""
+        return sorted({row.source for row in self._labelled(())})
 
     def withheld(self, sources: Sequence[str]) -> int:
         """How many rows would be of the version, had their senders consented."""

@@ -135,6 +135,6 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except FileNotFoundError as error:
-        raise NotFound(f"no file {file}", hint="check the path") from error
+        raise NotFound("there is no such file", hint="check the path") from error
     except OSError as error:
-        raise BadPicture(f"{file} cannot be read: {error.strerror}") from error
+        raise BadPicture(f"the file cannot be read: {error.strerror}") from error

@@ -136,7 +136,9 @@ def choose_task(workspace: Workspace, task: str) -> str:
     if not there:
         raise NotFound("there are no samples yet", hint="nhan import SOURCE")
     if len(there) > 1:
-        raise BadRequest("there are samples of several tasks", hint=f"task: {', '.join(there)}")
+        raise BadRequest(
+            "there are samples of several tasks", hint=f"name the task: {' or '.join(there)}"
+        )
     return there[0]
 
 
