@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from nhan.catalog.samples import lock_writers
 from nhan.catalog.schema import (
     State,
     corrections,
@@ -49,7 +50,8 @@ _SAMPLE = [column for column in samples.c if column.name != "thumbnail"]
 def lock_handout(connection: sa.Connection) -> None:
     """Let one reviewer be handed samples at a time, until the transaction ends.
 
-    SQLite's write transactions are alone anyway.
+    Whoever needs `nhan.catalog.samples.lock_writers` too takes that one first. SQLite's write
+    transactions are alone anyway.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:n)"), {"n": _HANDOUT_LOCK})
@@ -302,11 +304,13 @@ def read_corrections(connection: sa.Connection, sample_ids: Sequence[int]) -> di
 
 
 def write_suggestions(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put new suggestions in place of the old ones."""
-    if rows:
-        numbers = [row["sample_id"] for row in rows]
-        connection.execute(suggestions.delete().where(suggestions.c.sample_id.in_(numbers)))
-        connection.execute(suggestions.insert(), [dict(row) for row in rows])
+    """Put new suggestions in place of the old ones; of samples that were erased meanwhile, none."""
+    lock_writers(connection)
+    numbers = [row["sample_id"] for row in rows]
+    there = set(connection.scalars(sa.select(samples.c.id).where(samples.c.id.in_(numbers))))
+    connection.execute(suggestions.delete().where(suggestions.c.sample_id.in_(numbers)))
+    if kept := [dict(row) for row in rows if row["sample_id"] in there]:
+        connection.execute(suggestions.insert(), kept)
 
 
 def count_unasked(connection: sa.Connection, task: str) -> int:

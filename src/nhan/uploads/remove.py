@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from nhan.catalog import reviews
 from nhan.catalog.events import log_event
 from nhan.catalog.labelstudio import erase_tasks
 from nhan.catalog.samples import lock_writers
@@ -125,6 +126,7 @@ def _delete_rows(workspace: Workspace, uploads: Sequence[str], alone: Iterable[i
             # Else the words would stay readable in the file until their place is used again.
             connection.exec_driver_sql("PRAGMA secure_delete=ON")
         lock_writers(connection)
+        reviews.lock_handout(connection)  # or one of these samples is handed out while it goes
         # Somebody may have sent the same picture a moment ago; then its sample stays after all.
         later = connection.scalars(
             sa.select(predictions.c.sample_id).where(
