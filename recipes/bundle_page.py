@@ -103,7 +103,7 @@ def update(docs: Path, spec: Mapping[str, Any], numbers: Mapping[str, Any]) -> N
         numbers["int8"]["words"],
     ]
     for title, part in numbers["tests"].items():
-        parts.append(f"Confidence on {title}: ECE {part['calibration']['ece']:.3f}.")
+        parts.append(f"Confidence on {title}: {_ece(part['calibration'])}.")
     text = page.read_text(encoding="utf-8")
     block = "<!-- numbers: recipes/bundle.py -->\n\n" + "\n\n".join(parts) + "\n\n<!-- end -->"
     found = re.compile(r"<!-- numbers: recipes/bundle.py -->.*?<!-- end -->", re.DOTALL)
@@ -199,7 +199,14 @@ def _reliability(measured: Mapping[str, Any]) -> str:
         if each["count"]
     ]
     head = ["| confidence | lines | mean confidence | share right |", "|---|---:|---:|---:|"]
-    return f"Expected calibration error {measured['ece']:.3f}.\n\n" + "\n".join(head + rows)
+    return f"Expected calibration error: {_ece(measured)}.\n\n" + "\n".join(head + rows)
+
+
+def _ece(measured: Mapping[str, Any]) -> str:
+    return (
+        f"ECE {measured['ece']:.3f}, where {measured['ece_by_chance']:.3f} is to be expected of "
+        "perfect confidence on so few lines"
+    )
 
 
 def _percent(rate: Sequence[float]) -> str:

@@ -32,3 +32,16 @@ def test_every_answer_falls_in_one_bin():
     assert sum(b.count for b in found.bins) == 103
     assert [(b.low, b.high) for b in found.bins[:1] + found.bins[-1:]] == [(0.0, 0.1), (0.9, 1.0)]
     assert found.bins[-1].count == 12  # 0.9 … 1.0 and the clipped one
+
+
+def test_says_how_large_the_error_is_by_chance_alone():
+    rng = np.random.default_rng(3)
+    few, many = rng.uniform(0, 1, 100), rng.uniform(0, 1, 20_000)
+    small, large = (reliability(c, rng.random(len(c)) < c) for c in (few, many))
+    # Ten bins of ten answers each stray by about 0.8 * sqrt(1/6 / 10); a 200th of that for many.
+    assert 0.07 < small.ece_by_chance < 0.13
+    assert 0.004 < large.ece_by_chance < 0.01
+    assert abs(large.ece - large.ece_by_chance) < 0.005
+    assert reliability([1.0] * 50, [True] * 50).ece_by_chance == 0
+    assert reliability([], []).ece_by_chance == 0
+    assert reliability(few, few > 0.5).ece_by_chance == small.ece_by_chance

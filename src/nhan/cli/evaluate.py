@@ -64,7 +64,11 @@ def _show(found: Evaluation) -> None:
         typer.echo(
             f"  {metric_label(name):<28} {score.value:.4f}   {score.low:.4f} to {score.high:.4f}"
         )
-    typer.echo(f"  {'calibration error (ECE)':<28} {found.calibration.ece:.4f}")
+    calibration = found.calibration
+    typer.echo(
+        f"  {'calibration error (ECE)':<28} {calibration.ece:.4f}   "
+        f"by chance alone {calibration.ece_by_chance:.4f}"
+    )
     typer.echo(
         f"  {'ms per picture':<28} {found.speed.median_ms:.1f}     95 %: {found.speed.p95_ms:.1f}"
     )

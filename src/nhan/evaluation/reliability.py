@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
 _BINS = 10
+# Draws that the error by chance is the mean of, and how many numbers to hold for them at once.
+_DRAWS, _AT_ONCE = 200, 1_000_000
 
 
 class Bin(BaseModel):
@@ -33,11 +35,15 @@ class Reliability(BaseModel):
         ece: expected calibration error: the mean, over answers, of the distance between the mean
             confidence of the answer's bin and the share right in it. 0 is perfect. With few
             answers it is too large rather than too small.
+        ece_by_chance: what `ece` would be, in the mean, if exactly these confidences were true:
+            the bins' shares stray from them by chance, the more the fewer answers there are. An
+            `ece` near it says nothing against the confidences.
         brier: mean squared distance between confidence and being right (1 or 0); 0 is perfect.
         bins: ten, ascending.
     """
 
     ece: float
+    ece_by_chance: float = 0.0
     brier: float
     bins: list[Bin]
 
@@ -73,6 +79,22 @@ def reliability(confidences: ArrayLike, right: ArrayLike) -> Reliability:
     total = max(len(c), 1)
     return Reliability(
         ece=sum(b.count * abs(b.confidence - b.right) for b in bins) / total,
+        ece_by_chance=_by_chance(c, place),
         brier=float(((c - r) ** 2).mean()) if len(c) else 0.0,
         bins=bins,
     )
+
+
+def _by_chance(confidences: NDArray[np.float64], place: NDArray[np.intp]) -> float:
+    count = len(confidences)
+    if not count:
+        return 0.0
+    chance = np.random.default_rng(0)  # the same answers always give the same number
+    sums = np.bincount(place, confidences, _BINS)
+    found: list[float] = []
+    while len(found) < _DRAWS:
+        draws = min(_DRAWS - len(found), max(1, _AT_ONCE // count))
+        true = chance.random((draws, count)) < confidences
+        for row in true:
+            found.append(float(np.abs(np.bincount(place, row, _BINS) - sums).sum()) / count)
+    return float(np.mean(found))
