@@ -172,14 +172,20 @@ def gif_header(width, height):
     return b"GIF89a" + screen + image
 
 
-def text_bomb():
-    """A tiny picture with a compressed comment of 64 MB."""
+def text_bomb(size=64_000_000, count=1):
+    """A tiny picture with compressed comments."""
     picture = io.BytesIO()
     Image.new("L", (8, 8)).save(picture, "PNG")
-    data = b"Comment\0\0" + zlib.compress(bytes(64_000_000), 9)
+    data = b"Comment\0\0" + zlib.compress(bytes(size), 9)
     chunk = struct.pack(">I", len(data)) + b"zTXt" + data
     chunk += struct.pack(">I", zlib.crc32(b"zTXt" + data))
-    return picture.getvalue()[:33] + chunk + picture.getvalue()[33:]
+    return picture.getvalue()[:33] + chunk * count + picture.getvalue()[33:]
+
+
+def padded_jpeg():
+    """Nine megabytes of fill bytes before the first segment."""
+    data = bomb("JPEG", (8, 8))
+    return data[:2] + b"\xff" * 9_000_000 + data[2:]
 
 
 def test_it_answers(server, toy_picture):
@@ -196,7 +202,9 @@ def test_it_answers(server, toy_picture):
         (lambda: bomb("TIFF", (10000, 4100), "1", compression="group4"), {413}),
         (lambda: gif_header(20000, 20000), {413}),
         (lambda: bomb("WEBP", (16000, 2600), quality=0, method=0), {413}),
-        (text_bomb, {400, 200}),
+        (text_bomb, {400}),
+        (lambda: text_bomb(900_000, 60), {400}),
+        (padded_jpeg, {400}),
         (lambda: png_header(8000, 4000), {400}),  # within the limit, but the rows are missing
         (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100_000), {400}),
         (lambda: b"GIF89a" + bytes([255]) * 50_000, {400, 413}),
@@ -219,8 +227,14 @@ def test_bombs_and_lies_are_refused_quickly_and_cost_no_memory(server, make, sta
     assert server.memory_mib() - before < 20
 
 
-def test_a_bomb_is_refused_at_once_while_others_wait(server):
-    """Told from its header in the front process; it never stands in the queue."""
+@pytest.mark.parametrize(
+    ("make", "refused"),
+    [(lambda: png_header(20000, 20000), 413), (text_bomb, 400), (padded_jpeg, 400)],
+    ids=["pixels", "compressed metadata", "fill bytes"],
+)
+def test_a_bomb_is_refused_at_once_while_others_wait(server, make, refused):
+    """Told from its header or structure in the front process; it never stands in the queue."""
+    hostile = make()
     slow = bomb("PNG", (4000, 4000), "RGB")
     stop, waited = threading.Event(), []
 
@@ -237,9 +251,9 @@ def test_a_bomb_is_refused_at_once_while_others_wait(server):
     times = []
     for _ in range(10):
         begun = time.perf_counter()
-        status, _, _ = server.predict(png_header(20000, 20000))
+        status, _, _ = server.predict(hostile)
         times.append(time.perf_counter() - begun)
-        assert status == 413
+        assert status == refused
     stop.set()
     for one in clients:
         one.join()

@@ -10,7 +10,6 @@ from urllib.parse import unquote
 from starlette.requests import Request
 
 from nhan.errors import BadRequest, NhanError
-from nhan.images import PictureLimits, refuse_early
 from nhan.serving.context import Context
 from nhan.serving.service import Prediction
 from nhan.uploads.collect import Answered, Collector
@@ -37,14 +36,14 @@ async def answer(
 ) -> Answers:
     """Answer a request's pictures and keep them, unless whoever sent them does not want that.
 
-    What a header betrays is refused here, before it could wait behind others' pictures.
+    What a file betrays undecoded is refused here, before it could wait behind others' pictures.
 
     Raises:
         BadRequest: `X-Nhan-User` is no name.
         NhanError: see `Service.predict`.
         SpoolFull: they cannot be kept, and the settings say not to answer then.
     """
-    _look_at_headers(pictures, context.limits)
+    await context.examiner.examine(pictures, context.limits)
     collector = context.collector
     keeping = collector is not None and collector.on and wants_keeping(request)
     user = ""
@@ -63,16 +62,6 @@ async def answer(
         kept = await _keep(request, collector, predictions, pictures, user)
     headers["X-Nhan-Collected"] = "yes" if kept else "no"
     return Answers(predictions, headers)
-
-
-def _look_at_headers(pictures: Sequence[bytes], limits: PictureLimits) -> None:
-    for number, picture in enumerate(pictures):
-        try:
-            refuse_early(picture, limits)
-        except NhanError as error:
-            if len(pictures) > 1:
-                error.message = f"picture {number}: {error.message}"
-            raise
 
 
 def model_header(predictions: Sequence[Prediction]) -> dict[str, str]:

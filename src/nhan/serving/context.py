@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from nhan.errors import BadRequest
 from nhan.images import PictureLimits
+from nhan.serving.examine import Examiner
 from nhan.serving.fetch import Fetcher
 from nhan.serving.keys import Keyring
 from nhan.serving.metrics import Metrics
@@ -38,6 +39,7 @@ class Context:
         corrections: takes what answers should have been; None without a workspace.
         metrics: what is counted.
         watched: what was measured of live answers; None without a workspace.
+        examiner: refuses pictures before they wait.
         fetcher: gets pictures by URL.
         keyring: who may do what.
         closing: called in the end, after the last answer.
@@ -52,6 +54,7 @@ class Context:
     corrections: CorrectionDesk | None = None
     metrics: Metrics = field(default_factory=Metrics)
     watched: Watched | None = None
+    examiner: Examiner = field(default_factory=Examiner)
     fetcher: Fetcher = field(default_factory=Fetcher)
     keyring: Keyring = field(default_factory=Keyring)
     closing: list[Callable[[], None]] = field(default_factory=list)
