@@ -161,7 +161,7 @@ def bundle(
     files[METRICS] = json.dumps(numbers, ensure_ascii=False, indent=1).encode()
     files[page.SOURCES] = page.sources(recipe).encode()
     spec["about"] = page.about(best.facts, numbers)
-    version = _next_version(target)
+    version = _version(target, files[WEIGHTS])
     for old in target.glob("*.*"):
         if old.suffix != ".py":
             old.unlink()
@@ -259,9 +259,13 @@ def _seconds(run: Path, seen: int) -> float:
     return max((float(each["seconds"]) for each in rows if each["seen"] <= seen), default=0.0)
 
 
-def _next_version(target: Path) -> int:
-    spec = target / SPEC_FILE
-    return 1 + json.loads(spec.read_text("utf-8"))["version"] if spec.exists() else 1
+def _version(target: Path, weights: bytes) -> int:
+    """The next number; weights that are only scored again keep theirs."""
+    spec, there = target / SPEC_FILE, target / WEIGHTS
+    if not spec.exists():
+        return 1
+    version: int = json.loads(spec.read_text("utf-8"))["version"]
+    return version if there.exists() and there.read_bytes() == weights else version + 1
 
 
 if __name__ == "__main__":
