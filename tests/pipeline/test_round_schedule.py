@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,12 @@ from pathlib import Path
 import pytest
 from small_rounds import numbers, settings
 
-from nhan.errors import SettingsError
+from nhan.errors import SettingsError, StorageError
 from nhan.pipeline import schedule
+from nhan.pipeline.cron import cron_trigger
 from nhan.pipeline.plan import make_plan
 from nhan.pipeline.rounds import begin_round, end_round, list_rounds, run_step
-from nhan.pipeline.schedule import Watch, cron_trigger
+from nhan.pipeline.schedule import Watch
 from nhan.workspace import Workspace
 
 
@@ -48,6 +50,36 @@ def test_the_clock_is_in_utc_and_its_mistakes_are_told() -> None:
         cron_trigger("0 25 * * *")
     with pytest.raises(SettingsError):
         cron_trigger("daily")
+
+
+@pytest.mark.parametrize(
+    ("weekday", "days"),
+    [
+        ("0", "Sun"),
+        ("7", "Sun"),
+        ("1-5", "Mon Tue Wed Thu Fri"),
+        ("5-7", "Fri Sat Sun"),
+        ("0-2", "Sun Mon Tue"),
+        ("sat-mon", "Sat Sun Mon"),
+        ("MON,3", "Mon Wed"),
+        ("*/3", "Sun Wed Sat"),
+        ("2/2", "Tue Thu Sat"),
+        ("*", "Mon Tue Wed Thu Fri Sat Sun"),
+    ],
+)
+def test_weekdays_are_counted_as_cron_counts_them(weekday: str, days: str) -> None:
+    trigger, now = cron_trigger(f"0 2 * * {weekday}"), datetime(2026, 1, 1, tzinfo=UTC)
+    found = set()
+    for _ in range(7):
+        now = trigger.get_next_fire_time(None, now + timedelta(hours=1))
+        found.add(f"{now:%a}")
+    assert found == set(days.split())
+
+
+@pytest.mark.parametrize("weekday", ["8", "monday", "1-", "*/0", "mon-xyz"])
+def test_what_is_no_weekday_is_told(weekday: str) -> None:
+    with pytest.raises(SettingsError, match=r"loop\.cron"):
+        cron_trigger(f"0 2 * * {weekday}")
 
 
 @pytest.mark.parametrize(("rule", "rounds"), [("once", 1), ("skip", 0)])
@@ -122,6 +154,71 @@ def test_a_failure_is_not_repeated_at_once(loop: Workspace, add_lines: Callable[
     begin_round(loop, make_plan(loop))
     end_round(loop, 1, "failed", "train: the disk is full")
     assert said_and_wanted(loop, Watch._weigh)[1] == ""
+
+
+def test_a_round_that_cannot_even_begin_is_not_taken_for_the_last_one(
+    loop: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began(loop, timedelta(hours=1))
+    settings(loop.root, look_s=0.01)
+    monkeypatch.setenv("NHAN_LOOP__DATASET", "a/b")  # no dataset can be called so
+    with Workspace.open(loop.root) as workspace:
+        said, wanted = said_and_wanted(workspace, lambda watch: watch._round("a test"))
+    assert said == ["a round begins: a test", "no round began (exit 2); see above"]
+    assert wanted == ""
+
+
+def test_a_store_that_is_away_ends_no_watch_and_no_reason_is_lost(
+    loop: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings(loop.root, look_s=0.01)
+    asked = []
+
+    def away(_: object) -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            watch._stop.set()
+        raise StorageError("the store is away")
+
+    monkeypatch.setattr(schedule, "holder", away)
+    monkeypatch.setattr(Watch, "_look", lambda _: None)
+    said: list[str] = []
+    with Workspace.open(loop.root) as workspace:
+        watch = Watch(workspace, said.append)
+        watch.want("forty labels")
+        watch._follow()
+    assert said == ["round: the store is away"]
+    assert watch._take_reasons() == "forty labels"
+
+
+def test_an_error_that_nobody_foresaw_costs_one_look_not_the_watch(
+    loop: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Workspace) -> None:
+        raise ZeroDivisionError("one odd upload")
+
+    monkeypatch.setattr(schedule, "take_in", fail)
+    said, _ = said_and_wanted(loop, lambda watch: (watch._look(), watch._look()))
+    assert [one for one in said if one.startswith("intake")] == [
+        "intake: unexpected ZeroDivisionError: one odd upload"
+    ]
+
+
+def test_a_signal_waits_for_no_lock_that_the_interrupted_code_may_hold(loop: Workspace) -> None:
+    """Starting a thread or setting an event takes one, in the very thread that may have it."""
+    asked: list[str] = []
+
+    def handle(watch: Watch) -> None:
+        with watch._lock, threading._active_limbo_lock:  # type: ignore[attr-defined]
+            watch._on_demand(signal.SIGUSR1, None)
+            watch._on_stop(signal.SIGTERM, None)
+        asked.append(watch._take_reasons())
+        assert watch._stop.wait(60)
+
+    worker = threading.Thread(target=said_and_wanted, args=(loop, handle), daemon=True)
+    worker.start()
+    worker.join(20)
+    assert asked == ["on demand (SIGUSR1)"]
 
 
 def test_a_signal_begins_a_round_and_another_ends_the_watch(

@@ -18,17 +18,18 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import FrameType
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
 
-from nhan.errors import NhanError, SettingsError
+from nhan.errors import NhanError
+from nhan.pipeline.cron import cron_trigger
 from nhan.pipeline.data_steps import audit_key, fetch_labels
 from nhan.pipeline.lease import holder
 from nhan.pipeline.notify import notify
 from nhan.pipeline.plan import make_plan
-from nhan.pipeline.rounds import list_rounds
+from nhan.pipeline.rounds import Round, list_rounds
 from nhan.pipeline.step import Plan, Say
 from nhan.pipeline.watch_steps import look_back
 from nhan.uploads.intake import take_in
@@ -52,6 +53,31 @@ _ASK_EVERY = 10
 _DRIFT_SHARE = 10
 
 
+class _Asked:
+    """What a signal asked for. Its handler takes no lock, for what it interrupts may hold it."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def take(self) -> bool:
+        """Whether it was asked for since the last time."""
+        was_set, self._is_set = self._is_set, False
+        return was_set
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or a little longer than until it is asked for; whether it was."""
+        end = time.monotonic() + seconds
+        while not self._is_set and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _TICK_S))
+        return self._is_set
+
+
 class Watch:
     """Begins rounds when there is a reason to.
 
@@ -72,7 +98,7 @@ class Watch:
         self._cron = cron_trigger(self._settings.cron) if self._settings.cron else None
         self._reasons: list[str] = []
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._stop, self._demand = _Asked(), _Asked()
         self._looks = 0
         self._fresh: FreshLabels | None = None
         self._said: dict[str, str] = {}
@@ -117,7 +143,9 @@ class Watch:
                 next_look = time.monotonic() + self._settings.look_s
             reason = self._take_reasons()
             if reason:
-                self._round(reason)
+                if not self._try("round", partial(self._round, reason)):
+                    self.want(reason)  # the store is away, say; the reason stays
+                    self._stop.wait(self._settings.look_s)
                 next_look = time.monotonic()
             self._stop.wait(_TICK_S)
 
@@ -162,6 +190,9 @@ class Watch:
             return math.inf if audit.key == audit_key(self._workspace, task) else 0
         return int(freeze.outputs.get("left_out", 0)) if freeze is not None else 0
 
+    def _newest(self) -> list[Round]:
+        return list_rounds(self._workspace, limit=1)
+
     def _plan(self) -> Plan:
         return make_plan(self._workspace, dataset=self._dataset, model=self._model)
 
@@ -190,6 +221,7 @@ class Watch:
             self._stop.wait(self._settings.look_s)
             return
         self._say(f"a round begins: {reason}")
+        ended_before = {one.plan.number for one in self._newest() if one.outcome}
         command = [sys.executable, "-m", "nhan", "--workspace", str(self._workspace.root)]
         command += ["loop", "run", "--because", reason]
         for option, value in (("--dataset", self._dataset), ("--model", self._model)):
@@ -202,10 +234,14 @@ class Watch:
             if self._stop.wait(_TICK_S):
                 self._end(process)
                 return
-        newest = list_rounds(self._workspace, limit=1)
-        if newest:
-            self._say(f"round {newest[0].plan.number}: {newest[0].outcome or 'interrupted'}")
-        if newest and not newest[0].outcome:
+        newest = self._newest()
+        if not newest or newest[0].plan.number in ended_before:
+            self._tell("begin", f"no round began (exit {process.returncode}); see above")
+            self._stop.wait(self._settings.look_s)
+            return
+        self._said.pop("begin", None)
+        self._say(f"round {newest[0].plan.number}: {newest[0].outcome or 'interrupted'}")
+        if not newest[0].outcome:
             self._stop.wait(self._settings.look_s)  # it was killed: go on with it, without haste
             self.want(newest[0].plan.reason)
 
@@ -219,19 +255,28 @@ class Watch:
             process.wait()
 
     def _take_reasons(self) -> str:
+        if self._demand.take():
+            self.want("on demand (SIGUSR1)")
         with self._lock:
             reason = "; ".join(self._reasons)
             self._reasons.clear()
         return reason
 
-    def _try(self, what: str, work: Callable[[], object]) -> None:
-        """What fails now may succeed at the next look; the same trouble is told once."""
+    def _try(self, what: str, work: Callable[[], object]) -> bool:
+        """Whether it succeeded; else it may at the next look. The same trouble is told once."""
         try:
             work()
         except NhanError as error:
             self._tell(what, f"{what}: {error.message}")
+        except Exception as error:  # a bug must cost one look, never the watch
+            words = f"{what}: unexpected {type(error).__name__}: {error}"
+            if self._said.get(what) != words:
+                log.exception("the watch goes on after this")
+            self._tell(what, words)
         else:
             self._said.pop(what, None)
+            return True
+        return False
 
     def _tell(self, what: str, words: str) -> None:
         if self._said.get(what) != words:
@@ -244,23 +289,7 @@ class Watch:
 
     def _on_demand(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        # A handler must not wait for the lock that the interrupted code may hold.
-        threading.Thread(target=self.want, args=["on demand (SIGUSR1)"], daemon=True).start()
-
-
-def cron_trigger(text: str) -> CronTrigger:
-    """A trigger for `minute hour day month weekday`, in UTC.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    try:
-        return CronTrigger.from_crontab(text, timezone=UTC)
-    except ValueError as error:
-        raise SettingsError(
-            f"loop.cron = {text!r}: {error}",
-            hint='minute hour day month weekday, in UTC, e.g. "0 2 * * mon"',
-        ) from error
+        self._demand.set()
 
 
 def _age(moment: str) -> timedelta:
