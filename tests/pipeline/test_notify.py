@@ -176,6 +176,23 @@ def test_an_address_that_is_away_is_asked_once_a_turn(told: Workspace, receiver:
     assert notify(told).delivered == 5
 
 
+def test_a_dead_address_with_a_long_queue_keeps_no_other_from_its_own(
+    told: Workspace, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nhan.pipeline.notify._AT_ONCE", 5)
+    dead = "http://127.0.0.1:9/"
+    told.settings.webhooks = WebhookSettings(urls=[dead], timeout_s=2)
+    notify(told)  # greeted, in vain
+    for number in range(12):
+        happen(told, "promoted", champion=f"reader@{number}")
+    notify(told)
+    now_due(told)
+    receiver.seen.clear()
+    told.settings.webhooks = WebhookSettings(urls=[dead, receiver.url], timeout_s=2)
+    assert notify(told).delivered == 5
+    assert receiver.names() == ["promoted"] * 5
+
+
 def test_several_senders_deliver_each_once(told: Workspace, receiver: Receiver) -> None:
     for number in range(12):
         happen(told, "promoted", champion=f"reader@{number}")

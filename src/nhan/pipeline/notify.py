@@ -186,18 +186,19 @@ def _send_due(workspace: Workspace, secret: bytes) -> Sent:
     settings = workspace.settings.webhooks
     sent = Sent()
     began = datetime.now(UTC)
-    with workspace.catalog.read() as connection:
-        due = sa.select(deliveries).where(deliveries.c.next_at <= began).order_by(deliveries.c.id)
-        rows = connection.execute(due.limit(_AT_ONCE)).mappings().all()
-    away: set[str] = set()
-    for row in rows:
-        # An address that did not answer just now is not asked again for each of its deliveries.
-        if row["url"] in away or not _claim(workspace, row):
-            continue
-        problem = _post(row, secret, settings.timeout_s)
-        if problem:
-            away.add(row["url"])
-        _note(workspace, row, problem, sent)
+    for url in dict.fromkeys(settings.urls):
+        # Each address for itself: what one of them does not take must not stand before the others.
+        due = sa.select(deliveries).where(deliveries.c.url == url, deliveries.c.next_at <= began)
+        with workspace.catalog.read() as connection:
+            rows = connection.execute(due.order_by(deliveries.c.id).limit(_AT_ONCE)).mappings()
+            waiting = list(rows)
+        for row in waiting:
+            if not _claim(workspace, row):
+                continue
+            problem = _post(row, secret, settings.timeout_s)
+            _note(workspace, row, problem, sent)
+            if problem:  # it is not asked again for each of its deliveries
+                break
     old = sa.and_(
         deliveries.c.delivered_at < began - timedelta(days=_KEPT_DAYS), deliveries.c.event != PING
     )
