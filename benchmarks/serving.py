@@ -5,7 +5,8 @@ and only ratios to the raw loop of the same round are compared, because machines
 
     python benchmarks/serving.py                      # small
     python benchmarks/serving.py --rounds 5 --seconds 10 --clients 1 8 32
-    python benchmarks/serving.py --overload 60        # 256 clients for a minute
+    python benchmarks/serving.py --overload 60        # 256 clients for a minute, then with a
+                                                      # short queue and clients that wait when told
 
 The raw loop is two threads, each with its own single-threaded session, that decode, prepare, run
 and read the same pictures with nothing around them. For one client the reference is one call at a
@@ -15,10 +16,13 @@ time on a session with as many threads as cores.
 from __future__ import annotations
 
 import argparse
+import http.client
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -100,18 +104,38 @@ class Bench(Stage):
 
     def overload(self, seconds: float) -> None:
         """256 clients: what share of the maximum is still answered, and how fast is a refusal."""
-        with self.running("nhan") as port:
-            self.load(port, 8, 2)
-            best = self.load(port, 32, max(self.seconds, 5))
-            before = self.memory_mib()
-            seen = self.load(port, 256, seconds)
-            after = self.memory_mib()
-        print(f"32 clients   {best.per_s:.1f}/s")
-        print(
-            f"256 clients  {seen.per_s:.1f}/s  goodput {seen.per_s / best.per_s:.3f}  "
-            f"p99 {seen.p99_ms:.0f} ms  refused {seen.refused}  failed {seen.failed}"
-        )
-        print(f"memory {before:.0f} -> {after:.0f} MiB")
+        for queue, pause_s in ((512, 0.0), (64, 1.0)):
+            with self.running("nhan", NHAN_SERVE__QUEUE=str(queue)) as port:
+                self.load(port, 8, 2)
+                best = self.load(port, 32, max(self.seconds, 5))
+                self.load(port, 256, 5, pause_s=pause_s)
+                before = self.memory_mib()
+                refusals = threading.Thread(target=self._ask_slowly, args=(port, seconds))
+                refusals.start()
+                seen = self.load(port, 256, seconds, pause_s=pause_s)
+                after = self.memory_mib()
+                refusals.join()
+            print(
+                f"queue of {queue}: 32 clients {best.per_s:.1f}/s, 256 clients {seen.per_s:.1f}/s, "
+                f"goodput {seen.per_s / best.per_s:.3f}, p99 {seen.p99_ms:.0f} ms, "
+                f"refused {seen.refused}, failed {seen.failed}, "
+                f"memory {before:.0f} -> {after:.0f} MiB"
+            )
+            for status, times in sorted(self.waited.items()):
+                print(f"  one more client, {len(times)} times {status}: {_spread(times)}")
+
+    def _ask_slowly(self, port: int, seconds: float) -> None:
+        """One more client, five times a second: how long it waits, by status."""
+        self.waited: dict[int, list[float]] = defaultdict(list)
+        picture = next(self.pictures.iterdir()).read_bytes()
+        end = time.perf_counter() + seconds - 2
+        while (begun := time.perf_counter()) < end:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("POST", "/predict", picture)
+            status = connection.getresponse().status
+            self.waited[status].append((time.perf_counter() - begun) * 1e3)
+            connection.close()
+            time.sleep(0.2)
 
     def raw(self, clients: int) -> float:
         """Answers per second of the raw loop, or milliseconds of one wide call at a time."""
@@ -128,6 +152,11 @@ class Bench(Stage):
     def _measure_memory(self, name: str, clients: int) -> None:
         if clients > 1:
             self.memory[name] = max(self.memory.get(name, 0), self.memory_mib())
+
+
+def _spread(times: list[float]) -> str:
+    ranked = sorted(times)
+    return f"median {ranked[len(ranked) // 2]:.1f} ms, slowest {ranked[-1]:.1f} ms"
 
 
 def _print(

@@ -145,12 +145,20 @@ class Stage:
                 self.process.kill()
                 self.process.wait()
 
-    def load(self, port: int, clients: int, seconds: float) -> Load:
-        """Load a server with a number of clients that each wait for their answer."""
+    def load(self, port: int, clients: int, seconds: float, *, pause_s: float = 0) -> Load:
+        """Load a server with a number of clients that each wait for their answer.
+
+        Args:
+            port: of the server.
+            clients: connections.
+            seconds: how long.
+            pause_s: what a client waits after it was refused, if it does.
+        """
         ran = subprocess.run(
             [
                 "wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "30s",
                 "-s", str(self._script), f"http://127.0.0.1:{port}{self._path}",
+                "--", str(round(pause_s * 1000)),
             ],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
@@ -181,7 +189,13 @@ def _memory_kib(pid: int, kind: str) -> int:
 _LUA = """
 local requests = {}
 local headers = { ["Content-Type"] = "multipart/form-data; boundary=b0undary" }
-function init()
+local pause = 0
+function init(arguments)
+  pause = tonumber(arguments[1] or "0")
+  if pause == 0 then
+    response = nil  -- wrk parses headers and bodies only for who wants them
+    delay = nil
+  end
   for name in io.popen('ls "PICTURES"'):lines() do
     local file = io.open("PICTURES/" .. name, "rb")
     local body = '--b0undary\\r\\nContent-Disposition: form-data; name="file"; ' ..
@@ -190,6 +204,15 @@ function init()
     requests[#requests + 1] = wrk.format("POST", nil, headers, body)
     file:close()
   end
+end
+local refused = 0
+function response(status)
+  if status == 429 then refused = refused + 1 end
+end
+function delay()
+  if refused == 0 then return 0 end
+  refused = refused - 1
+  return pause
 end
 local turn = 0
 function request()
