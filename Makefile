@@ -8,7 +8,7 @@ PORT   ?= 8000
 ADMIN_PORT ?= 8001
 WORKSPACE ?= workspace
 
-.PHONY: start test test-engines check format bench demo screenshots fuzz constraints clean help
+.PHONY: start install test test-engines check format bench demo screenshots fuzz constraints clean help
 
 help:            ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -23,9 +23,13 @@ $(VENV)/.serve: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-# Training and tests. torch first and alone: a later resolver must not swap its build.
-$(VENV)/.dev: $(VENV)/.serve
+# Training. torch first and alone: a later resolver must not swap its build.
+$(VENV)/.train: $(VENV)/.serve
 	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,classes]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.train requirements-dev.txt
 	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,classes]' -r requirements-dev.txt
 	@touch $@
 
@@ -36,6 +40,9 @@ $(VENV)/.engines: $(VENV)/.dev
 start: $(VENV)/.serve   ## Serve the API and the console on http://127.0.0.1:8000
 	@test -f $(WORKSPACE)/nhan.toml || $(BIN)/nhan init $(WORKSPACE)
 	$(BIN)/nhan serve --workspace $(WORKSPACE) --port $(PORT) --admin-port $(ADMIN_PORT)
+
+install: $(VENV)/.train ## Install all that training needs too, into .venv
+	@echo "next: . $(BIN)/activate && nhan --help"
 
 test: $(VENV)/.dev      ## Run all default tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

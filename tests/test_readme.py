@@ -39,6 +39,13 @@ def test_every_page_that_is_linked_exists() -> None:
             assert (ROOT / target).exists(), f"{page} links to {target}"
 
 
+def test_every_file_of_ours_that_a_command_names_exists() -> None:
+    for page in ("README.md", "README.vi.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for name in re.findall(r"@(src/[^ ]+)", text):
+            assert (ROOT / name).exists(), f"{page}: {name}"
+
+
 def test_every_make_target_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for page in ("README.md", "README.vi.md"):
