@@ -209,7 +209,6 @@ class Collector:
             version=answered.version,
             value=answered.value,
             confidence=round(answered.confidence, 6),
-            details=json.loads(b"{" + answered.details + b"}"),
             sha256=sha256,
             path=picture_path(sha256, extension),
             size_bytes=len(picture),
@@ -226,7 +225,7 @@ class Collector:
             self._recent.popitem(last=False)
         self._kept += 1
         key = f"{record.id} {record.task} {record.path}"
-        return Frame(journal.UPLOAD, key, record.to_bytes(), picture)
+        return Frame(journal.UPLOAD, key, record.to_bytes(answered.details), picture)
 
     def _note(self, note: Disagreement) -> Frame | None:
         if note.prediction not in self._recent or not self._sampler.take(DISAGREEMENT, note.at):

@@ -48,7 +48,6 @@ class UploadRecord:
         at: when it was answered.
         value: the text or class answered.
         confidence: calibrated, 0..1.
-        details: what the task adds: characters or class scores.
         sha256: of the original bytes; `path` is their object.
         size_bytes: of the picture.
         format: its file ending: `png`, `jpg` …
@@ -57,6 +56,7 @@ class UploadRecord:
         sampled: the policy that chose it for review; '' for none.
         novelty: how unlike earlier pictures it is, 0..1.
         duration_ms: from arrival to answer.
+        details: what the task adds: characters or class scores.
     """
 
     id: str
@@ -66,7 +66,6 @@ class UploadRecord:
     version: str
     value: str
     confidence: float
-    details: dict[str, Any]
     sha256: str
     path: str
     size_bytes: int
@@ -77,10 +76,16 @@ class UploadRecord:
     novelty: float = 0.0
     request_id: str = ""
     duration_ms: float = 0.0
+    details: dict[str, Any] = field(default_factory=dict)
 
-    def to_bytes(self) -> bytes:
-        """The record's JSON."""
-        return dump(
+    def to_bytes(self, details: bytes = b"") -> bytes:
+        """The record's JSON.
+
+        Args:
+            details: in place of the attribute, as the members of a JSON object in UTF-8 without
+                the braces: an answer's are JSON already, and most of the record.
+        """
+        facts = dump(
             {
                 "id": self.id,
                 "at": self.at.isoformat(timespec="milliseconds"),
@@ -89,7 +94,6 @@ class UploadRecord:
                 "version": self.version,
                 "value": self.value,
                 "confidence": self.confidence,
-                "details": self.details,
                 "sha256": self.sha256,
                 "path": self.path,
                 "bytes": self.size_bytes,
@@ -102,6 +106,8 @@ class UploadRecord:
                 "duration_ms": self.duration_ms,
             }
         )
+        members = details or dump(self.details)[1:-1]
+        return b'%s,"details":{%s}}' % (facts[:-1], members)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> UploadRecord:
