@@ -20,6 +20,8 @@ from servers import free_port
 
 # Its first start makes a database with some three hundred migrations.
 START_S = 240.0
+# It goes on with what a client that was killed had asked for, and lets others wait meanwhile.
+_CALL_S = 240.0
 PASSWORD = "long-enough-1"
 
 
@@ -47,7 +49,7 @@ class Person:
             self._access = (access, time.monotonic() + 60)
         address = f"{self.web.base_url}{path}"
         headers = {"Authorization": f"Bearer {access}"}
-        answer = httpx.request(method, address, headers=headers, timeout=60, **options)
+        answer = httpx.request(method, address, headers=headers, timeout=_CALL_S, **options)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json() if answer.content else None
 
@@ -111,7 +113,7 @@ class LabelStudioServer:
         """Somebody else signs up by the organisation's link."""
         link = self.owner.call("GET", "/api/invite")["invite_url"]
         web = self.browsers.enter_context(httpx.Client(base_url=self.address, timeout=60))
-        _send_form(web, link, {"email": email, "password": PASSWORD})
+        send_form(web, link, {"email": email, "password": PASSWORD})
         return _logged_in(web, email)
 
 
@@ -159,7 +161,7 @@ def run_label_studio() -> Iterator[LabelStudioServer]:
             _wait(address, process, log)
             with ExitStack() as browsers:
                 web = browsers.enter_context(httpx.Client(base_url=address, timeout=60))
-                _send_form(web, "/user/login/", {"email": first, "password": PASSWORD})
+                send_form(web, "/user/login/", {"email": first, "password": PASSWORD})
                 yield LabelStudioServer(address, process, _logged_in(web, first), browsers)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
@@ -187,7 +189,7 @@ def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     )
 
 
-def _send_form(web: httpx.Client, path: str, fields: dict[str, str]) -> None:
+def send_form(web: httpx.Client, path: str, fields: dict[str, str]) -> None:
     page = web.get(path)
     found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
     assert found is not None, page.text[:500]

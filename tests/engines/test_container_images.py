@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,33 +14,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pods import CONTAINERS, ROOT, built, containers
 from servers import free_port
 
 pytestmark = pytest.mark.engine
 
-CONTAINERS = Path(__file__).with_name("containers")
-ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef0123456789abcdef"
 _MOST_BYTES = 450_000_000
 
 
-def containers(*arguments: str, timeout: float = 1500) -> str:
-    done = subprocess.run(
-        [CONTAINERS, *arguments], capture_output=True, text=True, timeout=timeout, check=False
-    )
-    assert done.returncode == 0, f"{arguments}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def serve_image() -> str:
-    for program in ("buildah", "debootstrap"):
-        if shutil.which(program) is None:
-            pytest.fail(f"{program} is not installed; run tests/engines/install")
-    if os.geteuid() != 0:
-        pytest.skip("building without a registry needs root")
-    containers("build", "serve")
-    return "serve"
+    return built("serve")
 
 
 @pytest.fixture

@@ -260,6 +260,8 @@ def _labelstudio() -> dict[str, Any]:
             "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
             "LATEST_VERSION_CHECK": "false",
             "COLLECT_ANALYTICS": "false",
+            "SENTRY_DSN": "",  # it sends its errors home unless told otherwise
+            "FRONTEND_SENTRY_DSN": "",
         },
         ports=["127.0.0.1:8080:8080"],
         volumes=["labelstudio:/label-studio/data"],
@@ -274,8 +276,11 @@ def _mlflow() -> dict[str, Any]:
         command=["mlflow", "server", "--host", "0.0.0.0", "--port", "5000",  # noqa: S104
                  "--backend-store-uri", "sqlite:////data/mlflow.db",
                  "--artifacts-destination", "/data/artifacts",
+                 "--workers", "1",  # of 250 MB; by default there are four
                  # It refuses requests by other names than these.
                  "--allowed-hosts", "mlflow:5000,localhost:5000,127.0.0.1:5000"],
+        # Jobs that judge answers of language models: eight more processes of 250 MB each.
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         ports=["127.0.0.1:5000:5000"],
         volumes=["mlflow:/data"],
         healthcheck=_health(*_fetch("http://127.0.0.1:5000/health"), start="30s"),
