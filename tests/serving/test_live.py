@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nhan.errors import BadRequest
+from nhan.errors import BadRequest, StorageError
 from nhan.images import PictureLimits
 from nhan.models.package import publish
 from nhan.models.registry import Promotion, Registry
 from nhan.serving.engine.threads import ThreadLane
+from nhan.serving.live import Live
 from nhan.serving.roster import Deployment, Roster
 
 OTHER = "ĐĂÂÊÔƠƯÉ"
@@ -302,3 +303,31 @@ def test_a_workspaces_own_model_is_meant_before_the_bundled_one():
     roster.crown(Deployment("flowers", "1", "classes"))
     with pytest.raises(BadRequest, match="several models"):
         roster.find()
+
+
+@pytest.mark.parametrize("poll_s", [0.5, 60.0])
+def test_a_store_that_is_away_for_a_night_is_still_asked_in_the_morning(monkeypatch, poll_s):
+    """Two to the power of a thousand failures is no float; following promotions ended there."""
+    pauses, sleep = [], asyncio.sleep
+    live = Live(None, None, None, Roster(), cache=None, poll_s=poll_s)
+
+    async def refuse():
+        if len(pauses) < 3000:
+            raise StorageError("the store is away")
+
+    async def pause(seconds):
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(live, "refresh", refuse)
+    monkeypatch.setattr("nhan.serving.live.asyncio.sleep", pause)
+
+    async def scenario():
+        following = asyncio.create_task(live.run())
+        while len(pauses) < 3002 and not following.done():
+            await sleep(0)
+        following.cancel()
+
+    asyncio.run(scenario())
+    assert max(pauses) == pauses[2999] == max(30.0, poll_s)
+    assert pauses[3000] == poll_s

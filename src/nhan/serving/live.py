@@ -28,7 +28,7 @@ log = logging.getLogger("nhan.serving.live")
 # A version that was replaced is kept this long after its last request, in case one is on its way.
 _LINGER_S = 0.2
 # A store that cannot be reached is asked again, more and more rarely.
-_LONGEST_PAUSE_S = 30.0
+_LONGEST_PAUSE_S, _MAX_DOUBLINGS = 30.0, 16
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,12 @@ class Live:
                 failures += 1
                 log.exception("looking for promotions failed")
             self.first_look.set()
-            await asyncio.sleep(min(self.poll_s * 2**failures, _LONGEST_PAUSE_S))
+            await asyncio.sleep(self._pause_s(failures))
+
+    def _pause_s(self, failures: int) -> float:
+        # The exponent is bounded too: a store that is away for a night fails a thousand times.
+        longest = max(self.poll_s, _LONGEST_PAUSE_S)
+        return min(self.poll_s * 2.0 ** min(failures, _MAX_DOUBLINGS), longest)
 
     async def refresh(self) -> None:
         """Look at every log once and follow what it says.

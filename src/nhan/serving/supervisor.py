@@ -45,7 +45,7 @@ _SHARED_BY_WORKERS = ("nhan.serving.engine.worker", "nhan.tasks.text")
 _PR_SET_PDEATHSIG = 1
 # A worker that dies this young died of itself; then wait a little before the next.
 _INFANCY_S = 2.0
-_LONGEST_PAUSE_S = 5.0
+_LONGEST_PAUSE_S, _MAX_DOUBLINGS = 5.0, 16
 _PATIENCE = 3
 # Beyond the grace, for the front process to end by itself.
 _SPARE_S = 3
@@ -281,7 +281,7 @@ class Supervisor:
         self._failures[name] += 1
         if self._failures[name] <= _PATIENCE:
             return 0.0
-        return min(0.05 * 2.0 ** self._failures[name], _LONGEST_PAUSE_S)
+        return min(0.05 * 2.0 ** min(self._failures[name], _MAX_DOUBLINGS), _LONGEST_PAUSE_S)
 
 
 def _reason(status: int) -> str:
