@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -183,9 +184,9 @@ def text_bomb(size=64_000_000, count=1):
 
 
 def padded_jpeg():
-    """Nine megabytes of fill bytes before the first segment."""
+    """Fill bytes before the first segment; a decoder skips them one by one."""
     data = bomb("JPEG", (8, 8))
-    return data[:2] + b"\xff" * 9_000_000 + data[2:]
+    return data[:2] + b"\xff" * 300_000 + data[2:]
 
 
 def test_it_answers(server, toy_picture):
@@ -283,6 +284,35 @@ def test_a_chunked_giant_is_cut_off(server):
         except OSError:
             pass
     assert sent < 400
+
+
+@pytest.mark.parametrize(
+    "endless", [b"0\r\n" + b"x: y\r\n" * 5000, b"0\r\nx: " + b"y" * 60_000, b"3;x=" + b"y" * 60_000]
+)
+def test_what_stands_around_a_chunked_body_is_bounded(server, endless):
+    """Headers behind it were kept for as long as they came: 2.7 GB in six seconds."""
+    before, sent = server.memory_mib(), 0
+    with server.connect() as client:
+        client.sendall(
+            b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"
+        )
+        with contextlib.suppress(OSError):
+            client.sendall(endless)
+            while sent < 400:
+                client.sendall(endless[6:])
+                sent += 1
+    assert sent < 400
+    assert server.memory_mib() - before < 20
+
+
+def test_a_body_in_the_tiniest_pieces_arrives(server, toy_picture):
+    picture = toy_picture("đăâ")
+    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in picture) + b"0\r\nx: y\r\n\r\n"
+    with server.connect() as client:
+        client.sendall(
+            b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" + pieces
+        )
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_the_refusal_of_a_large_upload_can_be_read(server):

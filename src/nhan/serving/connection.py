@@ -34,7 +34,8 @@ class ConnectionLimits:
     Attributes:
         head_s: from the first byte, or from connecting, to the end of the head.
         body_s: from the end of the head to the end of the body.
-        head_bytes: request line and headers.
+        head_bytes: request line and headers; and twice as much of what stands around a chunked
+            body, with eight times the body itself: its pieces' lengths, and headers behind it.
         keep_alive_s: between an answer and the next request.
         connections: at once; one more is closed without a word.
         body_bytes: of one request; a body up to this long is received whole before anybody is
@@ -81,6 +82,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._server = server
         self._head_bytes = 0
+        self._body_bytes = 0
+        self._around_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting_app: ASGI3Application | None = None
         self._pieces: list[bytes] = []
@@ -101,9 +104,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._head_bytes >= 0:
             self._head_bytes += len(data)
+        else:
+            self._around_bytes += len(data)
         super().data_received(data)
-        if self._head_bytes > self._limits.head_bytes:
+        limit = self._limits.head_bytes
+        if self._head_bytes > limit:
             self._refuse(_HeadTooLarge(f"the request's head has over {self._head_bytes:,} bytes"))
+        elif self._around_bytes > 2 * limit + 9 * self._body_bytes:
+            # Headers behind a body would be kept for as long as they keep coming.
+            self._refuse(_HeadTooLarge("there is too much around the request's body"))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -112,6 +121,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_bytes = -1
+        self._body_bytes = self._around_bytes = 0
         super().on_headers_complete()
         # For whoever works on this request: has its client hung up?
         self.scope["nhan.exchange"] = self.cycle  # type: ignore[typeddict-unknown-key]
@@ -135,6 +145,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return False
 
     def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
         if self._waiting_app is None:
             super().on_body(body)
             return
@@ -145,7 +156,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(_Overloaded("too many pictures are arriving at once"))
 
     def on_message_complete(self) -> None:
-        self._head_bytes = 0
+        self._head_bytes = self._around_bytes = 0
         self._stop_timer()
         app, self._waiting_app = self._waiting_app, None
         if app is not None:
