@@ -203,7 +203,8 @@ def test_redirects_are_followed_and_counted():
 
 
 @pytest.mark.parametrize(
-    "target", [b"file:///etc/passwd", b"http://127.0.0.1:22/", b"http://other.example/", b""]
+    "target",
+    [b"file:///etc/passwd", b"http://127.0.0.1:22/", b"http://other.example/", b"", b"http://["],
 )
 def test_redirects_are_checked_like_the_first_url(target):
     answer = b"HTTP/1.1 302 Found\r\nlocation: " + target + b"\r\ncontent-length: 0\r\n\r\n"

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
+import json
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from nhan.images import PictureLimits
 
 
 def run(coroutine):
@@ -31,6 +37,13 @@ def forms(toy_picture):
         "json data address": {"json": {"image": f"data:image/png;base64,{encoded}"}},
         "json with line breaks": {"json": {"image": "\n".join([encoded[:40], encoded[40:]])}},
         "form of base64": {"data": {"image": encoded}},
+        "beside an empty file field": {
+            "files": [("file", ("", b"")), ("image", ("a.png", picture))]
+        },
+        "type in capitals": {
+            "content": json.dumps({"image": encoded}),
+            "headers": {"content-type": "Application/JSON; Charset=UTF-8"},
+        },
     }
 
 
@@ -108,6 +121,8 @@ def test_model_is_chosen_by_name(serving, toy_picture, error_of):
         ({"json": {}}, 400, "bad_request"),
         ({"json": [1]}, 400, "bad_request"),
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 400, "bad_request"),
+        ({"data": {"file": ""}}, 400, "bad_picture"),
+        ({"data": {"file": "!", **{str(n): "x" for n in range(9)}}}, 400, "bad_request"),
         ({"files": {"other": ("a", b"x")}}, 400, "bad_request"),
         ({"files": {"file": ("a", b"")}}, 400, "bad_picture"),
         ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "bad_request"),
@@ -141,3 +156,37 @@ def test_truncated_picture_is_refused(serving, toy_picture, error_of):
 
     for response in run(scenario()):
         assert (response.status_code, error_of(response)["code"]) == (400, "bad_picture")
+
+
+def test_a_picture_of_the_largest_size_fits_in_every_form(serving):
+    """Base64 makes it a third larger, and a form may write three characters for one of those."""
+    picture = toy_noise()
+    encoded = base64.b64encode(picture).decode()
+    limits = PictureLimits(max_bytes=len(picture))
+    forms = [
+        {"content": picture},
+        {"files": {"file": ("a.png", picture)}},
+        {
+            "content": json.dumps({"image": encoded}),
+            "headers": {"content-type": "Application/JSON"},
+        },
+        {"data": {"image": encoded}},
+    ]
+
+    async def scenario():
+        async with serving(limits=limits) as running:
+            return [
+                await running.client.post(path, **form)
+                for path in ("/predict", "/classify", "/predictions/toy")
+                for form in forms
+            ]
+
+    for number, response in enumerate(run(scenario())):
+        assert response.status_code == 200, (number, response.text)
+
+
+def toy_noise() -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "PNG")
+    return buffer.getvalue()

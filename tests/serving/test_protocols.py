@@ -75,6 +75,16 @@ class TestV1:
         assert missing.status_code == 404
         assert isinstance(missing.json()["error"], str)
 
+    def test_not_ready_while_it_drains(self, serving):
+        async def scenario():
+            async with serving() as running:
+                running.context.service.draining = True
+                return await running.client.get("/v1/models/toy")
+
+        response = asyncio.run(scenario())
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) >= 1
+
     @pytest.mark.parametrize(
         "body", [{}, {"instances": 3}, {"instances": [{}]}, {"instances": [{"image": 5}]}, [], 1]
     )
@@ -191,7 +201,7 @@ class TestV2:
         assert response.status_code == 400
         assert isinstance(response.json()["error"], str)
 
-    @pytest.mark.parametrize("length", ["x", "-1", "99999999", "١"])
+    @pytest.mark.parametrize("length", ["x", "-1", "99999999", "١", "9" * 5000])
     def test_malformed_header_length(self, ask, length):
         response = ask(
             "POST",
@@ -207,6 +217,32 @@ class TestClassify:
         response = ask("POST", "/classify", files={"image": ("hoa đào.png", toy_picture("đă"))})
         assert response.json()["filename"] == "hoa đào.png"
         assert response.json()["text"] == "đă"
+
+    @pytest.mark.parametrize(
+        ("disposition", "name"),
+        [
+            ('name="image"; filename="a \\"b\\".png"', 'a "b".png'),
+            ("name=image; filename=a.png", "a.png"),
+            (
+                'name="image"; filename="hoa.png"; filename*=UTF-8\'\'hoa%20%C4%91%C3%A0o.png',
+                "hoa đào.png",
+            ),
+            ('name="image"', ""),
+        ],
+    )
+    def test_a_file_name_in_every_notation(self, ask, toy_picture, disposition, name):
+        body = f"--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode()
+        response = ask(
+            "POST",
+            "/classify",
+            content=body + toy_picture("đ") + b"\r\n--b--\r\n",
+            headers={"content-type": "multipart/form-data; boundary=b"},
+        )
+        assert response.json()["filename"] == name
+
+    def test_the_name_is_that_of_the_picture_answered(self, ask, toy_picture):
+        files = [("file", ("empty.png", b"")), ("image", ("b.png", toy_picture("đ")))]
+        assert ask("POST", "/classify", files=files).json()["filename"] == "b.png"
 
     def test_urls_are_off_by_default(self, ask):
         for path in ("/classify", "/predict"):

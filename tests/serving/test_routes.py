@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from nhan.images import PictureLimits
 from nhan.serving.app import create_admin_app
+from nhan.settings import ServeSettings
 
 
 def run(serving, calls, **options):
@@ -52,6 +54,25 @@ def test_not_ready_without_a_champion(serving, error_of):
     assert (ready.status_code, error_of(ready)["code"]) == (503, "not_ready")
     assert int(ready.headers["retry-after"]) >= 1
     assert ping.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/predictions/toy"), ("GET", "/v1/models/toy"), ("GET", "/v2/models/toy/ready"),
+        ("POST", "/predict?model=toy"),
+    ],
+)  # fmt: skip
+def test_a_model_that_is_still_starting_is_not_unknown(serving, toy_picture, method, path):
+    """404 would tell a client to give up."""
+
+    async def scenario():
+        async with serving(package=None) as running:
+            return await running.client.request(method, path, content=toy_picture("đ"))
+
+    response = asyncio.run(scenario())
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
 
 
 def test_every_response_carries_security_headers(serving):
@@ -159,3 +180,24 @@ def test_pages_of_other_sites_cannot_act_through_a_browser(serving, toy_picture,
 
     response = asyncio.run(scenario())
     assert (response.status_code, error_of(response)["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/predict", "images.max_bytes"),
+        ("/v1/models/toy:predict", "serve.max_body_bytes"),
+        ("/v2/models/toy/infer", "serve.max_body_bytes"),
+        ("/corrections", "an id and a label"),
+    ],
+)
+def test_a_body_that_is_too_large_is_told_by_its_own_limit(collecting, path, said):
+    async def scenario():
+        settings = ServeSettings(max_body_bytes=1_000_000)
+        limits = PictureLimits(max_bytes=500_000)
+        async with collecting(serve=settings, limits=limits) as (running, _):
+            return await running.client.post(path, content=bytes(1_100_000))
+
+    response = asyncio.run(scenario())
+    assert response.status_code == 413
+    assert said in response.text

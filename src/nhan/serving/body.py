@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.requests import Request
 
@@ -19,16 +19,33 @@ FIELDS = ("file", "image", "body", "data")
 # Multipart headers, JSON around base64; nobody needs more around one picture.
 OVERHEAD_BYTES = 64 * 1024
 
+# What to do about a body of several pictures that is too long.
+FEWER = "send fewer pictures at once, or raise serve.max_body_bytes"
+
 _MAX_PARTS = 32
 _NAME = re.compile(rb'(?:^|;)\s*name="?([^";]*)"?', re.IGNORECASE)
-_FILE_NAME = re.compile(rb'filename="([^"]*)"', re.IGNORECASE)
+# RFC 6266: the notation for other alphabets wins over the plain one beside it.
+_FILE_NAME_CODED = re.compile(rb"filename\*=utf-8''([^;\s]+)", re.IGNORECASE)
+_FILE_NAME = re.compile(rb'filename=(?:"((?:[^"\\]|\\.)*)"|([^";\s]+))', re.IGNORECASE)
+# A form may write a character of base64 as three.
+_PERCENT_ENCODED = 3
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(
+    request: Request,
+    max_bytes: int,
+    *,
+    hint: str = "send a smaller picture or raise images.max_bytes",
+) -> bytes:
     """The whole body.
 
     A body that announces more than the limit is refused before a byte of it is read, one that
     announces nothing as soon as it exceeds it.
+
+    Args:
+        request: whose body it is.
+        max_bytes: how long it may be.
+        hint: what to do about a longer one.
 
     Raises:
         PictureTooLarge: more than `max_bytes`.
@@ -36,7 +53,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
-        raise _too_large(int(announced), max_bytes)
+        raise _too_large(int(announced), max_bytes, hint)
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -48,16 +65,15 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > max_bytes:
-            raise _too_large(size, max_bytes)
+            raise _too_large(size, max_bytes, hint)
         chunks.append(chunk)
         more = message.get("more_body", False)
     return b"".join(chunks)
 
 
-def _too_large(size: int, limit: int) -> PictureTooLarge:
+def _too_large(size: int, limit: int, hint: str) -> PictureTooLarge:
     return PictureTooLarge(
-        f"the body has {size:,} bytes or more; the limit here is {limit:,}",
-        hint="send a smaller picture or raise images.max_bytes",
+        f"the body has {size:,} bytes or more; the limit here is {limit:,}", hint=hint
     )
 
 
@@ -69,27 +85,48 @@ async def read_picture(request: Request, max_picture_bytes: int) -> bytes:
         BadPicture: the body is empty.
         PictureTooLarge: too many bytes.
     """
-    kind = request.headers.get("content-type", "")
-    base64_bytes = max_picture_bytes * 4 // 3
-    limit = base64_bytes if kind.startswith("application/json") else max_picture_bytes
+    return (await read_file(request, max_picture_bytes))[0]
+
+
+async def read_file(request: Request, max_picture_bytes: int) -> tuple[bytes, str]:
+    """The picture of a request, and the name it had where it came from; '' where none is said.
+
+    Raises:
+        NhanError: see `read_picture`.
+    """
+    content_type = request.headers.get("content-type", "")
+    kind = _kind(content_type)
+    limit = max_picture_bytes
+    if kind in (_JSON, _FORM):
+        limit = limit * 4 // 3 * (_PERCENT_ENCODED if kind == _FORM else 1)
     body = await read_body(request, limit + OVERHEAD_BYTES)
-    return find_picture(body, kind)
+    if kind == _MULTIPART:
+        return _from_multipart(body, content_type)
+    return find_picture(body, kind), ""
 
 
 def find_picture(body: bytes, content_type: str) -> bytes:
     """The picture in a body of that type; see `read_picture`."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        return _from_multipart(body, content_type)
-    if kind == "application/json":
+    kind = _kind(content_type)
+    if kind == _MULTIPART:
+        return _from_multipart(body, content_type)[0]
+    if kind == _JSON:
         return _from_json(body)
-    if kind == "application/x-www-form-urlencoded":
+    if kind == _FORM:
         return _from_form(body)
     if not body:
         raise BadPicture(
             "the request has no picture", hint="send it as the body, or as the field `file`"
         )
     return body
+
+
+_MULTIPART, _JSON = "multipart/form-data", "application/json"
+_FORM = "application/x-www-form-urlencoded"
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def decode_base64(text: Any) -> bytes:
@@ -161,22 +198,32 @@ def _part_names(head: bytes) -> tuple[str, str]:
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-disposition":
-            field, file = _NAME.search(value), _FILE_NAME.search(value)
-            return (
-                field[1].decode("utf-8", "replace") if field else "",
-                file[1].decode("utf-8", "replace") if file else "",
-            )
+            field = _NAME.search(value)
+            return field[1].decode("utf-8", "replace") if field else "", _file_name(value)
     return "", ""
 
 
-def _from_multipart(body: bytes, content_type: str) -> bytes:
-    seen = []
-    for field, _, content in parse_multipart(body, content_type):
+def _file_name(disposition: bytes) -> str:
+    if coded := _FILE_NAME_CODED.search(disposition):
+        return unquote_to_bytes(coded[1]).decode("utf-8", "replace")
+    found = _FILE_NAME.search(disposition)
+    if found is None:
+        return ""
+    return (found[1] or found[2] or b"").replace(b'\\"', b'"').decode("utf-8", "replace")
+
+
+def _from_multipart(body: bytes, content_type: str) -> tuple[bytes, str]:
+    """The first field that holds something: a form may have several, and one was filled in."""
+    seen, empty = [], ""
+    for field, file, content in parse_multipart(body, content_type):
+        if field in FIELDS and content:
+            return content, file
         if field in FIELDS:
-            if not content:
-                raise BadPicture(f"the field {field!r} is empty", hint="choose a file")
-            return content
-        seen.append(field)
+            empty = empty or field
+        else:
+            seen.append(field)
+    if empty:
+        raise BadPicture(f"the field {empty!r} is empty", hint="choose a file")
     raise BadRequest(
         f"the form has no picture; its fields are {', '.join(map(repr, seen[:8])) or 'none'}",
         hint=f"name the field one of {', '.join(FIELDS)}",
@@ -195,10 +242,13 @@ def _from_json(body: bytes) -> bytes:
 
 def _from_form(body: bytes) -> bytes:
     """Curl's `-d` and `--data-binary` claim a form even where they send a raw file."""
-    if body[:64].partition(b"=")[0] in {field.encode() for field in FIELDS}:
-        for field, value in parse_qsl(body.decode("latin-1"), max_num_fields=8):
-            if field in FIELDS:
-                return decode_base64(value.replace(" ", "+"))
     if not body:
         raise BadPicture("the request has no picture")
-    return body
+    if body[:64].partition(b"=")[0] not in {field.encode() for field in FIELDS}:
+        return body
+    try:
+        fields = parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=8)
+    except ValueError as error:
+        raise BadRequest(f"the form cannot be read: {error}") from error
+    # Its first field is one of ours, or we would not be here.
+    return decode_base64(fields[0][1].replace(" ", "+"))

@@ -138,7 +138,11 @@ class Fetcher:
             status, location, body = await self._get(target, address)
             if status not in (301, 302, 303, 307, 308):
                 return body
-            came_from, url = target.scheme, urljoin(url, location)
+            came_from = target.scheme
+            try:
+                url = urljoin(url, location)
+            except ValueError as error:
+                raise UpstreamFailed(f"the URL redirects to no URL: {error}") from error
         raise UpstreamFailed(f"the URL redirects more than {_MAX_REDIRECTS} times")
 
     async def _address(self, target: SplitResult) -> str:

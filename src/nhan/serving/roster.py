@@ -90,6 +90,9 @@ class Roster:
             BadRequest: there are several models and none was named.
             NotFound: no such model, or that version does not answer.
         """
+        if not self._champions:
+            # Whatever its name is: while the server starts, 404 would tell a client to give up.
+            raise NotReady("no model answers yet", hint="promote one: nhan promote MODEL@VERSION")
         name = name or self.default_model or self._only()
         champion = self._champions.get(name)
         if champion is None:
@@ -110,8 +113,6 @@ class Roster:
         return names[0] if len(names) == 1 else ""
 
     def _only(self) -> str:
-        if not self._champions:
-            raise NotReady("no model answers yet", hint="promote one: nhan promote MODEL@VERSION")
         # A workspace's own model is meant before the bundled one, which is there anyway.
         own = [name for name, one in self._champions.items() if not one.bundled]
         names = own or list(self._champions)

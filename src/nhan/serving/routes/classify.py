@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from nhan.errors import BadRequest
 from nhan.serving.answering import answer
-from nhan.serving.body import FIELDS, find_picture, parse_multipart, read_body
+from nhan.serving.body import read_file
 from nhan.serving.context import Context, context_of
 from nhan.serving.routes.predict import PICTURE_BODY, respond
 from nhan.serving.service import Prediction
@@ -40,14 +40,8 @@ async def classify_url(request: Request, image_url: str = "", model: str = "") -
 async def classify(request: Request, model: str = "") -> Response:
     """A prediction and the name of the file that was sent."""
     context = context_of(request)
-    kind = request.headers.get("content-type", "")
-    limit = context.limits.max_bytes * 4 // 3 + 65536
-    body = await read_body(request, limit)
-    name = ""
-    if kind.startswith("multipart/form-data"):
-        parts = parse_multipart(body, kind)
-        name = next((file for field, file, _ in parts if field in FIELDS), "")
-    return await _classify(request, find_picture(body, kind), name, model)
+    picture, name = await read_file(request, context.limits.max_bytes)
+    return await _classify(request, picture, name, model)
 
 
 async def _classify(request: Request, picture: bytes, filename: str, model: str) -> Response:

@@ -55,7 +55,8 @@ async def correct(request: Request) -> Response:
             "this server has no workspace, so no prediction is kept",
             hint="nhan init DIR, then nhan serve --workspace DIR",
         )
-    document = parse_json(await read_body(request, _MAX_BYTES))
+    body = await read_body(request, _MAX_BYTES, hint="a correction is an id and a label")
+    document = parse_json(body)
     if not isinstance(document, dict):
         raise BadRequest(
             f"the body is {type(document).__name__}, not an object",

@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from nhan.errors import BadRequest
 from nhan.serving.answering import answer
-from nhan.serving.body import decode_base64, parse_json, read_body
+from nhan.serving.body import FEWER, decode_base64, parse_json, read_body
 from nhan.serving.context import context_of
+from nhan.serving.routes.health import require_ready
 
 router = APIRouter(tags=["V1 protocol"])
 
@@ -24,16 +25,18 @@ async def models(request: Request) -> dict[str, list[str]]:
 
 @router.get("/v1/models/{name}")
 async def model(request: Request, name: str) -> dict[str, Any]:
-    """Whether a model answers."""
-    service = context_of(request).service
-    return {"name": service.roster.find(name).name, "ready": service.ready}
+    """200 while a model can answer, else 404 or 503."""
+    context = context_of(request)
+    found = context.service.roster.find(name)
+    require_ready(context)
+    return {"name": found.name, "ready": True}
 
 
 @router.post("/v1/models/{name}:predict", response_class=JSONResponse)
 async def predict(request: Request, name: str) -> Response:
     """Answer `{"instances": [{"image": {"b64": "…"}}, …]}`."""
     context = context_of(request)
-    document = parse_json(await read_body(request, context.settings.max_body_bytes))
+    document = parse_json(await read_body(request, context.settings.max_body_bytes, hint=FEWER))
     instances = document.get("instances") if isinstance(document, dict) else None
     if not isinstance(instances, list):
         raise BadRequest(

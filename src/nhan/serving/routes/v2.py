@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from nhan import __version__
 from nhan.errors import BadRequest
 from nhan.serving.answering import Answers, answer
-from nhan.serving.body import decode_base64, parse_json, read_body
+from nhan.serving.body import FEWER, decode_base64, parse_json, read_body
 from nhan.serving.context import Context, context_of
 from nhan.serving.routes.health import require_ready
 
@@ -29,6 +29,7 @@ router = APIRouter(tags=["V2 protocol"])
 
 _HEADER = "Inference-Header-Content-Length"
 _LENGTH = struct.Struct("<I")
+_MAX_DIGITS = 12  # of a body's length
 _INPUT = {"name": "image", "datatype": "BYTES", "shape": [-1]}
 _OUTPUTS = (
     {"name": "label", "datatype": "BYTES", "shape": [-1]},
@@ -87,7 +88,7 @@ async def model_ready(request: Request, name: str, version: str = "") -> dict[st
 async def infer(request: Request, name: str, version: str = "") -> Response:
     """Answer N pictures, in order."""
     context = context_of(request)
-    body = await read_body(request, context.settings.max_body_bytes)
+    body = await read_body(request, context.settings.max_body_bytes, hint=FEWER)
     asked = _parse(body, request.headers.get(_HEADER, ""), context)
     answers = await answer(request, context, asked.pictures, model=name, version=version)
     found = context.service.roster.find(name, version)
@@ -105,8 +106,10 @@ class _Asked:
 def _parse(body: bytes, header_length: str, context: Context) -> _Asked:
     binary = b""
     if header_length:
-        if not header_length.isdecimal() or int(header_length) > len(body):
-            raise BadRequest(f"{_HEADER} is {header_length!r}; the body has {len(body)} bytes")
+        plain = header_length.isdecimal() and len(header_length) <= _MAX_DIGITS
+        if not plain or int(header_length) > len(body):
+            shown = header_length[: 2 * _MAX_DIGITS]
+            raise BadRequest(f"{_HEADER} is {shown!r}; the body has {len(body)} bytes")
         body, binary = body[: int(header_length)], body[int(header_length) :]
     document = parse_json(body)
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
