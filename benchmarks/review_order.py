@@ -19,7 +19,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -27,9 +27,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from nhan.datasets import near
+from nhan.datasets.near import Look, near_clusters
 from nhan.images import perceptual_hash, thumbnail
-from nhan.review.usefulness import Known, Look, thin_out, worth
+from nhan.review.usefulness import Known, thin_out, worth
 from nhan.synth import fonts
 from nhan.tasks import get_task
 from nhan.tasks.base import Answer
@@ -150,13 +150,8 @@ def ordered(learner: TextLearner, labelled: Sequence[Line], pool: Sequence[Line]
     known = Known.of(TEXT, [(line.look, line.text) for line in labelled])
     answers, looks = read(learner, pool), [line.look for line in pool]
     worths = worth(TEXT, known, looks, [(answer, "") for answer in answers])
-    clusters = near.near_clusters(
-        [
-            near.Look(look.phash, look.thumbnail, look.width, look.height, answer.value)
-            for look, answer in zip(looks, answers, strict=True)
-        ],
-        bits=3,
-    )
+    said = zip(looks, answers, strict=True)
+    clusters = near_clusters([replace(look, label=one.value) for look, one in said], bits=3)
     found = thin_out(worths, clusters)
     return sorted(range(len(pool)), key=lambda index: -found[index].priority)
 

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from nhan.catalog import State
 from nhan.catalog.reviews import update_sample
 from nhan.catalog.schema import corrections, predictions, samples, suggestions
+from nhan.datasets.near import Look
 from nhan.models.predictor import Predictor
 from nhan.review import rank as ranking
 from nhan.review.double import double
 from nhan.review.queue import next_items
-from nhan.review.usefulness import Known, Look, worth
+from nhan.review.usefulness import Known, worth
 from nhan.tasks.base import Answer
 from toy_count import CountTask
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nhan.review.usefulness import Known, Look, Worth, suspicion, thin_out, worth
+from nhan.datasets.near import Look
+from nhan.review.usefulness import Known, Worth, suspicion, thin_out, worth
 from nhan.tasks import get_task
 from nhan.tasks.base import Answer
 from nhan.tasks.text.contradict import contradiction

@@ -36,13 +36,17 @@ _CROWD = 4
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a picture looks, as the catalogue keeps it."""
+    """How a picture looks, as the catalogue keeps it; sizes in px.
+
+    Attributes:
+        label: what it is said to show; '' where nobody has said.
+    """
 
     phash: int
     thumbnail: bytes
     width: int
     height: int
-    label: str
+    label: str = ""
 
 
 def near_clusters(looks: Sequence[Look], *, bits: int) -> list[int]:

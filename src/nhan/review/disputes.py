@@ -9,14 +9,15 @@ from typing import Any
 
 from nhan.catalog import reviews
 from nhan.review.decide import opinion_of
+from nhan.review.item import Shown, facts_of
 from nhan.review.opinions import Opinion, apart
 from nhan.review.queue import choose_task
 from nhan.tasks import get_task
 from nhan.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class Dispute:
+@dataclass(frozen=True, kw_only=True)
+class Dispute(Shown):
     """A sample that somebody must settle.
 
     Attributes:
@@ -25,25 +26,13 @@ class Dispute:
             gave a label and others none.
     """
 
-    sample: int
-    task: str
-    sha256: str
-    name: str
-    width: int
-    height: int
     opinions: tuple[Opinion, ...]
     apart: float
 
     def to_json(self) -> dict[str, Any]:
         """As the review API gives it."""
         return {
-            "sample": self.sample,
-            "task": self.task,
-            "sha256": self.sha256,
-            "picture": f"/pictures/{self.sha256}",
-            "name": self.name,
-            "width": self.width,
-            "height": self.height,
+            **super().to_json(),
             "opinions": [
                 {
                     "reviewer": opinion.reviewer,
@@ -98,16 +87,7 @@ def list_disputes(workspace: Workspace, task: str) -> list[Dispute]:
             for one, other in pairs
         ]
         disputes.append(
-            Dispute(
-                row["id"],
-                row["task"],
-                row["sha256"],
-                row["name"],
-                row["width"],
-                row["height"],
-                tuple(opinions),
-                max(gaps, default=0.0),
-            )
+            Dispute(**facts_of(row), opinions=tuple(opinions), apart=max(gaps, default=0.0))
         )
     return disputes
 

@@ -44,19 +44,12 @@ class Suggestion:
         return {**self.details, **known}
 
 
-@dataclass(frozen=True)
-class Item:
-    """One sample to review.
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A sample as every page about it shows it.
 
     Attributes:
         width: of the upright picture, px; so is `height`.
-        suggestion: None where nothing is known.
-        draft: what this reviewer typed before, and its revision.
-        label: the label that stands and is under suspicion; None otherwise. Opinions of other
-            reviewers are never shown.
-        why: why to look at it, in words; may be empty.
-        priority: usefulness, 0..1; above 1 the label that stands is under suspicion.
-        classes: what to choose from; empty where a label is typed.
     """
 
     sample: int
@@ -65,13 +58,6 @@ class Item:
     name: str
     width: int
     height: int
-    suggestion: Suggestion | None
-    draft: tuple[str, int] | None
-    label: str | None
-    why: str
-    priority: float
-    classes: tuple[str, ...]
-    state: State
 
     def to_json(self) -> dict[str, Any]:
         """As the review API gives it."""
@@ -83,6 +69,41 @@ class Item:
             "name": self.name,
             "width": self.width,
             "height": self.height,
+        }
+
+
+def facts_of(row: reviews.Row) -> dict[str, Any]:
+    """What `Shown` wants to know, of a row of the catalogue."""
+    names = ("task", "sha256", "name", "width", "height")
+    return {"sample": row["id"], **{name: row[name] for name in names}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item(Shown):
+    """One sample to review.
+
+    Attributes:
+        suggestion: None where nothing is known.
+        draft: what this reviewer typed before, and its revision.
+        label: the label that stands and is under suspicion; None otherwise. Opinions of other
+            reviewers are never shown.
+        why: why to look at it, in words; may be empty.
+        priority: usefulness, 0..1; above 1 the label that stands is under suspicion.
+        classes: what to choose from; empty where a label is typed.
+    """
+
+    suggestion: Suggestion | None
+    draft: tuple[str, int] | None
+    label: str | None
+    why: str
+    priority: float
+    classes: tuple[str, ...]
+    state: State
+
+    def to_json(self) -> dict[str, Any]:
+        """As the review API gives it."""
+        return {
+            **super().to_json(),
             "suggestion": self.suggestion.to_json() if self.suggestion else None,
             "draft": {"value": self.draft[0], "revision": self.draft[1]} if self.draft else None,
             "label": self.label,
@@ -116,12 +137,7 @@ def make_items(
         review = reviews.read_review(connection, number, reviewer)
         items.append(
             Item(
-                sample=number,
-                task=row["task"],
-                sha256=row["sha256"],
-                name=row["name"],
-                width=row["width"],
-                height=row["height"],
+                **facts_of(row),
                 suggestion=_suggestion(row["task"], guess, answer, correction),
                 draft=_draft(review),
                 label=standing[row["label_id"]]["value"] if suspect else None,

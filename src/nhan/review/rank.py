@@ -17,10 +17,10 @@ from nhan.catalog import TRAINABLE, Catalog, State, reviews
 from nhan.catalog.events import log_event
 from nhan.catalog.ranking import Place, Ranked, read_unasked, read_waiting, write_priorities
 from nhan.catalog.samples import read_rows
-from nhan.datasets import near
+from nhan.datasets.near import Look, near_clusters
 from nhan.errors import BadPicture, NotFound
 from nhan.models.predictor import Predictor
-from nhan.review.usefulness import Known, Look, Worth, suspicion, thin_out, worth
+from nhan.review.usefulness import Known, Worth, suspicion, thin_out, worth
 from nhan.tasks import get_task
 from nhan.tasks.base import Answer, Task
 from nhan.workspace import Workspace
@@ -154,20 +154,20 @@ def _labelled(catalog: Catalog, task: Task) -> Iterator[tuple[Look, str]]:
 def _order(workspace: Workspace, task: Task, known: Known) -> int:
     """Write what every sample without a label is worth; how many there are."""
     places: list[Place] = []
-    looks: list[near.Look] = []
+    looks: list[Look] = []
     worths: list[Worth] = []
     # A page at a time: what a model said of a line is many times larger than what is made of it.
     for page in _pages(read_waiting(workspace.catalog, task.name, reviews.WAITING)):
-        seen = [Look(one.phash, one.thumbnail, one.width, one.height) for one in page]
+        seen = [
+            Look(one.phash, one.thumbnail, one.width, one.height, one.value or "") for one in page
+        ]
         found = worth(task, known, seen, [(_answer(one), one.sampled) for one in page])
-        for one, look, value in zip(page, seen, found, strict=True):
+        looks += seen
+        for one, value in zip(page, found, strict=True):
             places.append(one.place)
-            looks.append(
-                near.Look(look.phash, look.thumbnail, look.width, look.height, one.value or "")
-            )
             # Somebody took the trouble to say that the answer was wrong.
             worths.append(Worth(reviews.SUSPECT, value.why) if one.corrected else value)
-    clusters = near.near_clusters(looks, bits=workspace.settings.split.near_duplicate_bits)
+    clusters = near_clusters(looks, bits=workspace.settings.split.near_duplicate_bits)
     corrected = [found.priority >= reviews.SUSPECT for found in worths]
     thinned = thin_out(worths, clusters)
     _write(

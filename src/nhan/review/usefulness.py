@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nhan.catalog.reviews import SUSPECT
+from nhan.datasets.near import Look
 from nhan.tasks.base import Answer, Task
 from nhan.uploads.sampling import usefulness
 
@@ -47,16 +48,6 @@ _ENOUGH_LABELS = 50
 _AT_ONCE = 2000
 # From here on it is said in words.
 _REMARKABLE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a picture looks, as the catalogue keeps it; sizes in px."""
-
-    phash: int
-    thumbnail: bytes
-    width: int
-    height: int
 
 
 @dataclass
