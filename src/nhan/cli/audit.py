@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nhan.cli.console import print_json, progress, shorten, stdout
+from nhan.cli.console import counting, print_json, shorten, stdout
 from nhan.datasets.audit import audit
 from nhan.datasets.findings import AuditFinding, AuditReport
 from nhan.errors import AuditFailed
@@ -23,13 +23,8 @@ def command(
 
     Example: nhan audit --json > audit.json
     """
-    with Workspace.open() as workspace, progress("", quiet=json) as display:
-        bar = display.add_task("pictures", total=None)
-        report = audit(
-            workspace,
-            task,
-            progress=lambda done, total: display.update(bar, completed=done, total=total),
-        )
+    with Workspace.open() as workspace, counting("pictures", quiet=json) as tell:
+        report = audit(workspace, task, progress=tell)
     if json:
         print_json(report.to_json())
     else:

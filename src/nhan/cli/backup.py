@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from nhan.backup import back_up
-from nhan.cli.console import progress
+from nhan.cli.console import counting
 from nhan.workspace import Workspace
 
 
@@ -18,9 +18,8 @@ def command(file: Path = typer.Argument(help="The file to write; must not exist.
 
     Example: nhan backup shop.nhan
     """
-    with Workspace.open() as workspace, progress("") as display:
-        bar = display.add_task("backup", total=None)
-        report = back_up(workspace, file, progress=lambda done: display.update(bar, completed=done))
+    with Workspace.open() as workspace, counting("backup") as tell:
+        report = back_up(workspace, file, progress=tell)
     typer.echo(
         f"{file}: {report.rows:,} rows, {report.objects:,} objects, {report.size / 1e6:.1f} MB"
     )

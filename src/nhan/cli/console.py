@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,3 +67,15 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Progress]:
     ) as display:
         display.console.print(title) if display.disable is False and title else None
         yield display
+
+
+@contextmanager
+def counting(what: str, *, quiet: bool = False) -> Iterator[Callable[..., None]]:
+    """A progress display of one count; gives whom to tell what is done, and of how much."""
+    with progress("", quiet=quiet) as display:
+        bar = display.add_task(what, total=None)
+
+        def tell(done: int, total: int | None = None) -> None:
+            display.update(bar, completed=done, total=total)
+
+        yield tell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nhan.cli.console import print_json, progress, stderr
+from nhan.cli.console import counting, print_json, stderr
 from nhan.datasets.freeze import FreezeReport, freeze
 from nhan.workspace import Workspace
 
@@ -26,15 +26,8 @@ def command(
 
     Example: nhan freeze lines
     """
-    with Workspace.open() as workspace, progress("", quiet=json) as display:
-        bar = display.add_task("rows", total=None)
-        report = freeze(
-            workspace,
-            name,
-            task,
-            sources=source,
-            progress=lambda done, total: display.update(bar, completed=done, total=total),
-        )
+    with Workspace.open() as workspace, counting("rows", quiet=json) as tell:
+        report = freeze(workspace, name, task, sources=source, progress=tell)
     if json:
         print_json(report.to_json())
     else:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress
 
-from nhan.cli.console import print_json, progress, shorten, stdout
+from nhan.cli.console import counting, print_json, shorten, stdout
 from nhan.errors import JobFailed
 from nhan.samples.doors import Reading
 from nhan.samples.importer import import_samples
@@ -63,8 +62,8 @@ def command(
     )
     if report is not None:  # a folder that cannot be made is told before the work
         report.parent.mkdir(parents=True, exist_ok=True)
-    with Workspace.open() as workspace, progress("", quiet=json) as display:
-        bar = display.add_task("looking over" if dry_run else "importing", total=None)
+    what = "looking over" if dry_run else "importing"
+    with Workspace.open() as workspace, counting(what, quiet=json) as tell:
         found = import_samples(
             workspace,
             source,
@@ -74,7 +73,7 @@ def command(
             reading=reading,
             relabel=relabel,
             dry_run=dry_run,
-            progress=lambda done, total: _show(display, bar, done, total),
+            progress=tell,
         )
     if report is not None:
         text = json_module.dumps(found.to_json(), ensure_ascii=False, indent=2)
@@ -88,10 +87,6 @@ def command(
             f"none of the {found.read} items of {source} could be taken in",
             hint=found.skipped[0].hint or found.skipped[0].message,
         )
-
-
-def _show(display: Progress, bar: object, done: int, total: int | None) -> None:
-    display.update(bar, completed=done, total=total)  # type: ignore[arg-type]
 
 
 def _print(found: ImportReport) -> None:

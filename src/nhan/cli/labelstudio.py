@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from nhan.catalog import State
-from nhan.cli.console import print_json, progress, stdout
+from nhan.cli.console import counting, print_json
+from nhan.cli.labelstudio_words import print_pull, print_push, print_setup
 from nhan.errors import MissingExtra, NhanError, SettingsError, UserError
 from nhan.review.labelstudio.connection import Connection, load_connection
 from nhan.review.labelstudio.links import Links, load_signer
@@ -21,11 +22,7 @@ from nhan.workspace import Workspace
 
 if TYPE_CHECKING:
     from nhan.review.labelstudio.client import LabelStudio
-    from nhan.review.labelstudio.setup import SetupReport
     from nhan.review.labelstudio.suggest import Suggester
-
-# Lines of a list that a person reads; --json has all.
-_LISTED = 10
 
 app = typer.Typer(
     help="Label Studio, both ways: samples out with suggestions, labels back.\n\n"
@@ -87,7 +84,7 @@ def setup(
     if as_json:
         print_json(report.to_json())
     else:
-        _print_setup(report)
+        print_setup(report)
 
 
 @app.command()
@@ -117,8 +114,8 @@ def push(
         if suggest:
             package = find_package(workspace, task, model)
             suggester = open_suggester(workspace, package) if package is not None else None
-        with progress("", quiet=as_json) as display:
-            bar = display.add_task("looking over" if dry_run else "pushing", total=None)
+        what = "looking over" if dry_run else "pushing"
+        with counting(what, quiet=as_json) as tell:
             report = send(
                 workspace,
                 client,
@@ -128,12 +125,12 @@ def push(
                 states=states,
                 limit=limit or None,
                 dry_run=dry_run,
-                progress=lambda done, total: display.update(bar, completed=done, total=total),
+                progress=tell,
             )
     if as_json:
         print_json(report.to_json())
     else:
-        _print_push(report)
+        print_push(report)
 
 
 @app.command()
@@ -151,20 +148,13 @@ def pull(
     with _opened(task, url) as (workspace, client, connection):
         from nhan.review.labelstudio.pull import pull as take
 
-        with progress("", quiet=as_json) as display:
-            bar = display.add_task("looking over" if dry_run else "pulling", total=None)
-            report = take(
-                workspace,
-                client,
-                connection,
-                full=full,
-                dry_run=dry_run,
-                progress=lambda done, total: display.update(bar, completed=done, total=total),
-            )
+        what = "looking over" if dry_run else "pulling"
+        with counting(what, quiet=as_json) as tell:
+            report = take(workspace, client, connection, full=full, dry_run=dry_run, progress=tell)
     if as_json:
         print_json(report.to_json())
     else:
-        _print_pull(report)
+        print_pull(report)
 
 
 @app.command()
@@ -298,96 +288,11 @@ def _states(names: list[str]) -> list[State]:
         raise UserError(f"no state {error.args[0].split()[0]}", hint=f"states: {states}") from error
 
 
-def _print_setup(report: SetupReport) -> None:
-    connection = report.connection
-    what = "made" if report.made else "brought up to date" if report.config_changed else "ready"
-    stdout.print(
-        f"project {connection.project} {connection.title!r} {what}: "
-        f"{connection.address}/projects/{connection.project}",
-        markup=False,
-    )
-    yes = {True: "connected", False: "none"}
-    stdout.print(f"  webhook: {yes[connection.webhook is not None]}")
-    stdout.print(f"  live suggestions: {yes[connection.backend is not None]}")
-    for note in report.notes:
-        typer.echo(f"  note: {note}", err=True)
-    stdout.print("next: nhan labelstudio push")
-
-
-def _print_push(report: PushReport) -> None:
-    would = "would be " if report.dry_run else ""
-    model = f" with what {report.model} reads" if report.suggested else ""
-    stdout.print(
-        f"{report.pushed} tasks {would}pushed"
-        + (f", {report.suggested} of them{model}" if report.suggested else "")
-    )
-    for count, what in (
-        (report.there, "were there already"),
-        (report.adopted, f"of an interrupted push {would}recorded"),
-        (report.refreshed, f"suggestions {would}brought to {report.model}"),
-        (report.relinked, f"links of pictures {would}renewed"),
-        (report.gone, "are gone from the project: nhan labelstudio pull"),
-        (report.waiting, "more are waiting (--limit)"),
-        (report.claimed, "are claimed by another push; if that was killed, for three minutes more"),
-    ):
-        if count:
-            stdout.print(f"  {count} {what}")
-    _print_skipped(report)
-    if report.dry_run:
-        stdout.print("nothing was changed (--dry-run)")
-
-
-def _print_pull(report: PullReport) -> None:
-    would = "would be " if report.dry_run else ""
-    stdout.print(f"{report.read} tasks read, {report.labels} samples {would}labelled")
-    words = {
-        "labelled": f"{would}labelled",
-        "relabelled": f"{would}relabelled",
-        "voted": "further opinions",
-        "conflict": "conflicts: a label from elsewhere stands, this one is kept as a vote",
-        "disagreement": "on which annotators disagree",
-        "skipped": f"{would}skipped by annotators",
-        "rejected": f"{would}rejected by annotators",
-        "withdrawn": "whose annotations were deleted wait again",
-    }
-    for outcome, what in words.items():
-        if report.outcomes[outcome]:
-            stdout.print(f"  {report.outcomes[outcome]} {what}")
-    for count, what in (
-        (report.begun, "drafts begun"),
-        (report.dropped, "drafts given up"),
-        (report.deleted, f"tasks deleted, {report.unlabelled} of them without a label"),
-        (report.erased, f"tasks of samples that were erased here {would}deleted"),
-        (report.unchanged, "unchanged"),
-    ):
-        if count:
-            stdout.print(f"  {count} {what}")
-    for line in report.changes[:_LISTED]:
-        stdout.print(f"    {line}", markup=False)
-    if len(report.changes) > _LISTED:
-        stdout.print(f"    … and {len(report.changes) - _LISTED} more (--json lists them)")
-    _print_skipped(report)
-    if report.dry_run:
-        stdout.print("nothing was changed (--dry-run)")
-
-
-def _print_skipped(report: PushReport | PullReport) -> None:
-    if not report.skipped:
-        return
-    stdout.print(f"  {len(report.skipped)} skipped:")
-    for one in report.skipped[:_LISTED]:
-        stdout.print(f"    {one.name}: {one.message}", markup=False)
-    if len(report.skipped) > _LISTED:
-        stdout.print(f"    … and {len(report.skipped) - _LISTED} more (--json lists them)")
-    for hint in dict.fromkeys(one.hint for one in report.skipped if one.hint):
-        stdout.print(f"    → {hint}", markup=False)
-
-
 def _tell(report: PullReport | PushReport) -> None:
     if isinstance(report, PushReport):
-        _print_push(report)
+        print_push(report)
     else:
-        _print_pull(report)
+        print_pull(report)
 
 
 def _complain(error: NhanError | None) -> None:

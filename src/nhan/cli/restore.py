@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from nhan.backup import restore
-from nhan.cli.console import progress
+from nhan.cli.console import counting
 
 
 def command(
@@ -20,13 +20,12 @@ def command(
 
     Example: nhan restore shop.nhan shop-2 --catalog postgresql://db/nhan
     """
-    with progress("") as display:
-        bar = display.add_task("restore", total=None)
+    with counting("restore") as tell:
         report = restore(
             file,
             directory,
             objects=objects or None,
             catalog=catalog or None,
-            progress=lambda done: display.update(bar, completed=done),
+            progress=tell,
         )
     typer.echo(f"{directory}: {report.rows:,} rows, {report.objects:,} objects")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from nhan.cli.console import print_json, print_table, progress, stderr, stdout
+from nhan.cli.console import counting, print_json, print_table, stderr, stdout
 from nhan.cli.who import who
 from nhan.errors import JobFailed, UserError
 from nhan.review import disputes, queue
@@ -220,14 +220,13 @@ def rank(
     with Workspace.open() as workspace:
         package = choose(workspace, model)
         predictor = Predictor.load(package, limits=workspace.picture_limits)
-        with progress("", quiet=json) as display:
-            bar = display.add_task(f"asking {package.ref}", total=None)
+        with counting(f"asking {package.ref}", quiet=json) as tell:
             report = order(
                 workspace,
                 predictor,
                 labels=labels,
                 limit=limit or None,
-                progress=lambda done, total: display.update(bar, completed=done, total=total),
+                progress=tell,
             )
     if json:
         print_json(report.to_json())

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from nhan.cli.console import print_json, progress, stdout
+from nhan.cli.console import counting, print_json, stdout
 from nhan.errors import MissingExtra
 
 
@@ -34,15 +34,14 @@ def command(
     except ModuleNotFoundError as error:
         raise MissingExtra("making lines", "train") from error
     chosen = load_recipe(recipe)
-    with progress("", quiet=json) as display:
-        task = display.add_task("lines", total=lines)
+    with counting("lines", quiet=json) as tell:
         report = write_folder(
             directory,
             lines,
             seed=seed,
             recipe=chosen,
             processes=processes,
-            progress=lambda done, wanted: display.update(task, completed=done, total=wanted),
+            progress=tell,
         )
     if json:
         print_json(_plain(report))

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from nhan.catalog import State
 from nhan.catalog.uploads import UploadRow, list_uploads
-from nhan.cli.console import print_json, print_table, progress, stderr
+from nhan.cli.console import counting, print_json, print_table, stderr
 from nhan.errors import UserError
 from nhan.uploads.erase import EraseReport
 from nhan.uploads.intake import IntakeReport
@@ -41,14 +41,8 @@ def intake(
     """
     from nhan.uploads.intake import take_in
 
-    with Workspace.open() as workspace, progress("", quiet=json) as display:
-        bar = display.add_task("uploads", total=None)
-        report = take_in(
-            workspace,
-            limit=limit or None,
-            dry_run=dry_run,
-            progress=lambda done, total: display.update(bar, completed=done, total=total),
-        )
+    with Workspace.open() as workspace, counting("uploads", quiet=json) as tell:
+        report = take_in(workspace, limit=limit or None, dry_run=dry_run, progress=tell)
     if json:
         print_json(report.to_json())
     else:
