@@ -82,7 +82,11 @@ def measure_drift(workspace: Workspace, model: str) -> dict[str, Any] | None:
         "version": version_name(workspace, package),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "recent": len(recent),
-        "reference": {"of": reference.of, "count": len(reference.traits)},
+        "reference": {
+            "of": reference.of,
+            "uploads_of": reference.uploads_of,
+            "count": len(reference.traits),
+        },
         "threshold": threshold,
         "drifted": [name for name, one in features.items() if one["drifted"]],
         "features": features,
@@ -174,6 +178,7 @@ class _Reference:
 
     Attributes:
         of: how it is called.
+        uploads_of: the version whose first uploads it is; empty for a dataset.
         traits: of its pictures and labels.
         confidence: of the version's answers on its test split.
     """
@@ -181,13 +186,15 @@ class _Reference:
     of: str
     traits: list[Traits]
     confidence: list[float]
+    uploads_of: str = ""
 
 
 def _reference(workspace: Workspace, package: Package) -> _Reference:
     """What the version was trained on; kept, because it never changes."""
     if not package.spec.dataset:
         first = _answered(workspace, package, newest=False)
-        return _Reference(f"first uploads of {package.ref}", first, numbers(first, "confidence")[0])
+        confidence = numbers(first, "confidence")[0]
+        return _Reference(f"first uploads of {package.ref}", first, confidence, package.ref)
     name, place = package.spec.name, f"reference-{package.spec.version}.json"
     kept = read_watch(workspace.store, name, place)
     confidence = _tested(workspace, package)

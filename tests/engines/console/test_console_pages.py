@@ -123,6 +123,70 @@ def test_text_shows_as_typed(visit, shop):
     assert page.locator(".reading i").count() == 0
 
 
+CLASSES = {"<b>hoa</b>": 0.5, "cúc": 0.3, "an": 0.2}
+
+
+def test_a_class_is_corrected_by_choosing_it(visit, shop):
+    page = visit("/", language="en").page
+    sent = []
+
+    body = {
+        "id": "p1", "model": "hoa", "version": "1", "task": "classes", "label": "<b>hoa</b>",
+        "labels": CLASSES, "confidence": 0.5, "duration_ms": 3.0,
+    }  # fmt: skip
+
+    def classes(route: Any) -> None:
+        route.fulfill(json=body, headers={"x-nhan-collected": "yes"})
+
+    def correction(route: Any) -> None:
+        sent.append(route.request.post_data_json)
+        route.fulfill(status=201, json={"id": "c1", **route.request.post_data_json})
+
+    page.route("**/predict", classes)
+    page.route("**/corrections", correction)
+    page.set_input_files("#files", next(iter(shop.lines)))
+    assert page.locator(".bars li span:first-child").all_inner_texts() == [*CLASSES]
+    assert page.locator(".bars .number").all_inner_texts() == ["50.0 %", "30.0 %", "20.0 %"]
+    page.get_by_role("button", name="Correct").click()
+    expect(page.locator(".class-buttons .chosen")).to_have_text("<b>hoa</b>")
+    page.get_by_role("button", name="cúc").click()
+    expect(page.locator(".reading p.answer")).to_have_text("cúc")
+    assert [one["label"] for one in sent] == ["cúc"]
+
+
+def test_the_answers_stay_when_the_language_changes(visit, shop):
+    made = visit("/", language="vi")
+    page = made.page
+    page.set_input_files("#files", [*shop.lines][:2])
+    expect(page.locator(".reading .answer")).to_have_count(2)
+    answers = page.locator(".reading .answer").all_inner_texts()
+    page.get_by_role("button", name="Sửa").nth(1).click()
+    page.locator("input.answer").fill("đang gõ <b>dở</b>")
+    page.locator("#language").click()
+    expect(page.locator("h1")).to_have_text("Read pictures")
+    expect(page.locator(".reading")).to_have_count(2)
+    expect(page.locator(".reading p.answer")).to_have_text(answers[0])
+    expect(page.locator("input.answer")).to_have_value("đang gõ <b>dở</b>")
+    loaded = "all => all.every((one) => one.complete && one.naturalWidth > 0)"
+    page.wait_for_function(f"({loaded})([...document.querySelectorAll('.shown')])")
+    with page.expect_response("**/corrections") as sent:
+        page.get_by_role("button", name="Save").click()
+    assert sent.value.status == 201, "it is the same prediction that is corrected"
+    # Once taken up it is gone: the browser keeps nobody's pictures.
+    page.reload()
+    expect(page.locator("#results-part")).to_be_hidden()
+    kept = "indexedDB.open('nhan-carried', 1)"
+    count = f"""() => new Promise((resolve) => {{
+      const opening = {kept};
+      opening.onsuccess = () => {{
+        const asked = opening.result.transaction('lists').objectStore('lists').count();
+        asked.onsuccess = () => resolve(asked.result);
+      }};
+    }})"""
+    assert page.evaluate(count) == 0
+    assert made.problems == []
+
+
 def test_several_files_paste_and_download(visit, shop, tmp_path):
     made = visit("/", language="en")
     page = made.page
@@ -198,6 +262,11 @@ def test_promote_and_roll_back_with_the_gates_words(visit, shop):
     page.keyboard.press("Enter")
     expect(page.locator("#verdict")).to_contain_text("refused", timeout=60_000, ignore_case=True)
     expect(page.locator("#verdict")).to_contain_text("CER")
+    page.keyboard.press("Escape")
+    page.locator("#language").click()
+    page.locator("tr[data-version='vi-line@2'] .promote").click()
+    page.locator("#do-it").click()
+    expect(page.locator("#verdict")).to_contain_text("không đạt: tỉ lệ lỗi", timeout=60_000)
     page.keyboard.press("Escape")
     shop.answer("vi-line", 2)
     page.locator("tr[data-version='vi-line@2'] .answers").wait_for()

@@ -30,7 +30,8 @@ export function ticks(low, high, count) {
  * Draw a chart and redraw it whenever its place changes width.
  *
  * `spec.lines`: `{name, points: [{x, y, low?, high?, label?}], area?, dots?}`, x ascending;
- * `spec.bars`: `{from, to, y}`; `spec.x` and `spec.y`: `{format, min?, max?, values?}`;
+ * `spec.bars`: `{from, to, y}`; `spec.x` and `spec.y`: `{format, min?, max?, values?}`, where the
+ * format of `y` is also told the step between two levels, if there is one;
  * `spec.target`: a level to compare with; `spec.says`: the chart in one sentence, for those who
  * hear the page.
  */
@@ -65,9 +66,10 @@ function drawn(spec, width, height) {
   const y = (value) => height - EDGE.bottom - ((height - EDGE.top - EDGE.bottom) * (Math.min(value, yHigh) - yLow)) / (yHigh - yLow || 1);
   const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spec.says });
 
-  for (const value of ticks(yLow, yHigh, 4)) {
+  const levels = ticks(yLow, yHigh, 4);
+  for (const value of levels) {
     svg.append(make("line", { class: "grid-line", x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) }));
-    svg.append(make("text", { x: EDGE.left - 8, y: y(value) + 4, "text-anchor": "end" }, spec.y.format(value)));
+    svg.append(make("text", { x: EDGE.left - 8, y: y(value) + 4, "text-anchor": "end" }, spec.y.format(value, levels[1] - levels[0])));
   }
   const marks = spec.x.values ?? ticks(xLow, xHigh, Math.max(2, Math.floor(width / 110)));
   let free = 0;

@@ -30,7 +30,7 @@ function drawScores(figure) {
     says: sets.map((set) => `${set.dataset}: ${set.scores.map(told).join("; ")}`).join(". "),
     lines,
     x: { min: -0.4, max: versions.length - 0.6, values: versions.map((_, index) => index), format: (index) => String(versions[index]) },
-    y: { format: (value) => percent(value, 1) },
+    y: { format: (value, step) => percent(value, step < 0.01 ? 1 : 0) },
   });
   if (sets.length > 1) figure.append(legend(sets.map((set) => set.dataset), element));
 }

@@ -1,5 +1,6 @@
 // Read: pictures in, answers beside them, corrected in place.
 
+import { putDown, takeUp } from "./carry.js";
 import { Problem, ask, composing, element, followChampions, note, number, percent, root, send, wordsOf } from "./page.js";
 
 const words = wordsOf("words");
@@ -12,6 +13,8 @@ const AT_ONCE = 2;
 // Calibrated confidence from which each word is honest: of a hundred "sure" ones, ninety-five are right.
 const LEVELS = [0.95, 0.8, 0.5];
 const DOUBTFUL = 0.8;
+// More buttons than that are slower to look through than a name is to type.
+const MOST_CLASSES = 40;
 const SAMPLES = ["dong-1.png", "dong-2.png", "dong-3.png"];
 
 /** One picture: its file, its answer or problem, and what somebody says it should have been. */
@@ -29,6 +32,37 @@ function add(files) {
   showCount();
   work();
 }
+
+/** What the page in the other language needs of the list; its elements are made anew. */
+function packed() {
+  return readings.map(({ card, url, problem, ...kept }) => {
+    if (kept.state === "reading") kept.state = "waiting";
+    if (kept.state === "editing") kept.typed = card.querySelector("input").value;
+    if (problem) kept.problem = { message: problem.message, hint: problem.hint, details: problem.details };
+    return kept;
+  });
+}
+
+function unpack(list) {
+  for (const kept of list) {
+    const reading = { ...kept, card: element("li", { class: "reading card" }), url: URL.createObjectURL(kept.file) };
+    readings.push(reading);
+    draw(reading);
+    if (reading.state === "editing") reading.card.querySelector("input").value = kept.typed;
+    $("results").append(reading.card);
+  }
+  showCount();
+  work();
+}
+
+$("language").addEventListener("click", async (event) => {
+  if (!readings.length || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const { href } = event.currentTarget;
+  await putDown(packed()).catch(() => undefined); // a browser that keeps nothing: the list is lost
+  location.assign(href);
+});
+takeUp().then(unpack, () => undefined);
 
 function work() {
   while (running < AT_ONCE) {
@@ -167,10 +201,10 @@ function edit(reading) {
 }
 
 function drawEditor(reading) {
-  const classes = Object.keys(reading.answer.labels ?? {});
+  const classes = Object.keys(reading.answer.labels ?? {}).sort((one, other) => one.localeCompare(other, "vi"));
   const field = element("input", {
     class: "answer", type: "text", lang: "vi", value: reading.correction ?? reading.value, "aria-label": words.correcting,
-    autocomplete: "off", autocapitalize: "off", spellcheck: "false", list: classes.length ? "classes" : null,
+    autocomplete: "off", autocapitalize: "off", spellcheck: "false",
   });
   field.addEventListener("keydown", (event) => {
     if (composing(event)) return; // the input method's own Enter and Escape
@@ -179,10 +213,12 @@ function drawEditor(reading) {
     else return;
     event.preventDefault();
   });
+  const choose = (name) => button(name, () => correct(reading, name), name === field.value ? "chosen" : "");
   return [
+    // One click corrects a class; the field is for one that is new.
+    classes.length ? element("div", { class: "class-buttons" }, ...classes.slice(0, MOST_CLASSES).map(choose)) : null,
     field,
-    classes.length ? element("datalist", { id: "classes" }, ...classes.map((name) => element("option", { value: name }))) : null,
-    element("p", { class: "soft small", text: words.correcting }),
+    element("p", { class: "soft small", text: classes.length ? words.choosing : words.correcting }),
     element("div", { class: "row" }, button(words.save, () => correct(reading, field.value), "main"), button(words.cancel, () => close(reading))),
   ].filter(Boolean);
 }

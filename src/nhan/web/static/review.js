@@ -11,7 +11,6 @@ const $ = (id) => document.getElementById(id);
 const AHEAD = 6;
 const PAUSE_MS = 600;
 const DOUBTFUL = 0.8;
-const FASTEST = 7200;
 const DRAFT = "nhan-draft ";
 
 const field = $("value");
@@ -124,11 +123,18 @@ function showNothing(problem) {
 
 // -------------------------------------------------------------------------- what is known of it
 
+/** Who corrected, where a person did; the server calls who gave no name "a user". */
+function correctedBy(source) {
+  const [, name] = source.match(/^correction by (.*)$/s) ?? [];
+  if (name === undefined) return null;
+  return name === "a user" ? words.why["corrected by a user"] : `${words.correction} ${name}`;
+}
+
 function drawAbout() {
   const { suggestion, why, label } = item;
   const parts = [];
   if (suggestion) {
-    const by = suggestion.from.startsWith("correction by") ? `${words.correction} ${suggestion.from.slice(14)}` : `${words.suggestion} ${suggestion.from}`;
+    const by = correctedBy(suggestion.from) ?? `${words.suggestion} ${suggestion.from}`;
     parts.push(element("span", { class: "chip quiet", text: by }));
     if (suggestion.confidence !== null && suggestion.confidence !== undefined) {
       const level = [0.95, 0.8, 0.5].findIndex((least) => suggestion.confidence >= least);
@@ -147,6 +153,7 @@ function drawAbout() {
 
 function drawClasses() {
   const place = $("class-buttons");
+  $("review").classList.toggle("choosing", item.classes.length > 0);
   place.hidden = item.classes.length === 0;
   place.replaceChildren(
     ...item.classes.slice(0, 60).map((name, index) =>
@@ -379,8 +386,7 @@ function counted(step) {
 function drawProgress() {
   $("waiting").textContent = number(progress.waiting);
   $("done").textContent = number(progress.done_by_me);
-  // A script may have decided before; no person goes so fast.
-  $("pace-part").hidden = !progress.per_hour || progress.per_hour > FASTEST;
+  $("pace-part").hidden = !progress.per_hour;
   $("pace").textContent = number(progress.per_hour);
   $("bar").value = progress.done_today / (progress.done_today + progress.waiting || 1);
   $("disputes-button").hidden = !progress.disagreements;

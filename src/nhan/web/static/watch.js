@@ -75,6 +75,11 @@ function drawConfidence(found) {
 
 // ---------------------------------------------------------------------------- what was measured
 
+/** `4 (bundled)`: the reader that comes with Nhãn, not the workspace's own version 4. */
+function versionName(version) {
+  return `${words.version} ${version.replace("(bundled)", `(${words.bundled})`)}`;
+}
+
 async function showKept() {
   if (!model() || !$("watch").dataset.workspace) return;
   let kept;
@@ -115,10 +120,10 @@ function drawQuality(quality) {
   $("live-under").textContent = now.samples < FEW ? `${number(now.samples)} ${words.of} ${number(now.chosen)} ${words.looked}` : `${percent(now.low, 1)} – ${percent(now.high, 1)} · ${number(now.samples)} ${words.of} ${number(now.chosen)} ${words.looked}`;
   chart($("quality"), {
     height: 180,
-    says: known.map((version) => `${words.version} ${version.version}: ${percent(version.value, 1)}`).join("; "),
-    lines: [{ dots: true, points: known.map((version, index) => ({ x: index, y: version.value, low: version.low, high: version.high, label: `${words.version} ${version.version} · ${percent(version.value, 1)}` })) }],
-    x: { min: -0.5, max: known.length - 0.5, values: known.map((_, index) => index), format: (index) => `${words.version} ${known[index].version}` },
-    y: { format: (value) => percent(value, 1) },
+    says: known.map((version) => `${versionName(version.version)}: ${percent(version.value, 1)}`).join("; "),
+    lines: [{ dots: true, points: known.map((version, index) => ({ x: index, y: version.value, low: version.low, high: version.high, label: `${versionName(version.version)} · ${percent(version.value, 1)}` })) }],
+    x: { min: -0.5, max: known.length - 0.5, values: known.map((_, index) => index), format: (index) => versionName(known[index].version) },
+    y: { format: (value, step) => percent(value, step < 0.01 ? 1 : 0) },
   });
 }
 
@@ -129,7 +134,7 @@ function drawDrift(drift) {
   }
   $("drift").textContent = drift.drifted.length ? number(drift.drifted.length) : words.none;
   $("drift-under").textContent = drift.drifted.length ? drift.drifted.map((name) => words.features[name] ?? name).join(", ") : moment(drift.at);
-  $("drift-words").textContent = `${number(drift.recent)} ${words.drift_of} ${words.references[drift.reference.of] ?? drift.reference.of} (${number(drift.reference.count)})`;
+  $("drift-words").textContent = `${number(drift.recent)} ${words.drift_of} ${drift.reference.uploads_of ? `${words.first_uploads} ${drift.reference.uploads_of}` : drift.reference.of} (${number(drift.reference.count)})`;
   const features = Object.entries(drift.features).sort((one, other) => other[1].psi - one[1].psi);
   $("features").replaceChildren(...features.map(([name, feature]) => drawFeature(name, feature, drift.threshold)));
 }
@@ -178,7 +183,7 @@ function drawBudget(budget) {
   const { gain } = budget;
   const value = gain?.value;
   $("budget-words").textContent = value === undefined ? "" : `${words.gain} ${number(100 * value, 2)} (${number(100 * gain.low, 2)} – ${number(100 * gain.high, 2)}) %.`;
-  chart($("budget"), { height: 180, says: points.map((point) => `${point.labels}: ${percent(point.value, 1)}`).join("; "), lines: [{ dots: true, points: points.map((point) => ({ x: point.labels, y: point.value })) }], x: { min: 0, format: (count) => `${compact(count)} ${words.labels}` }, y: { format: (rate) => percent(rate, 1) } });
+  chart($("budget"), { height: 180, says: points.map((point) => `${point.labels}: ${percent(point.value, 1)}`).join("; "), lines: [{ dots: true, points: points.map((point) => ({ x: point.labels, y: point.value })) }], x: { min: 0, format: (count) => `${compact(count)} ${words.labels}` }, y: { format: (rate, step) => percent(rate, step < 0.01 ? 1 : 0) } });
 }
 
 // --------------------------------------------------------------------------------------- rounds
