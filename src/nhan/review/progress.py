@@ -15,6 +15,8 @@ from nhan.workspace import Workspace
 _HOUR = timedelta(hours=1)
 # Who has decided nothing for so long was away; the pace does not count it.
 _PAUSE = timedelta(minutes=2)
+# Less work than that tells no pace: a few quick decisions would look like thousands an hour.
+_SHORTEST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Person:
         done: samples answered with a label, ever.
         skipped: samples skipped or rejected, ever.
         today: decisions since midnight UTC.
-        per_hour: pace over the last hour, pauses of over two minutes left out; 0 when idle.
+        per_hour: pace over the last hour, pauses of over two minutes left out; 0 when idle, and
+            until a minute of work can tell.
     """
 
     reviewer: str
@@ -119,12 +122,12 @@ def pace(times: Sequence[datetime], now: datetime) -> float:
         now: the last pause counts too, so that the figure falls when somebody slows down.
 
     Returns:
-        0 for fewer than two decisions, which span no time.
+        0 where the work between them spans less than a minute: nobody's pace can be told then.
     """
-    if len(times) < 2:
+    if not times:
         return 0.0
     ends = [*times[1:], now]
     gaps = [end - start for start, end in zip(times, ends, strict=True)]
     worked = sum((gap for gap in gaps if gap <= _PAUSE), timedelta())
     steps = sum(gap <= _PAUSE for gap in gaps[:-1])
-    return round(steps / (worked / _HOUR), 1) if worked else 0.0
+    return round(steps / (worked / _HOUR), 1) if worked >= _SHORTEST else 0.0
