@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nhan.errors import NotFound
 from nhan.serving.context import context_of
 from nhan.tasks import TASKS
 from nhan.web import pages
@@ -43,7 +44,13 @@ async def data(request: Request) -> Response:
 
 @router.post("/data/api/audit")
 async def audit(request: Request, wanted: Audit) -> dict[str, Any]:
-    """Run the label doctor; its examples come with the hash of their picture."""
+    """Run the label doctor; its examples come with the hash of their picture.
+
+    Raises:
+        NotFound: no such task.
+    """
+    if wanted.task not in TASKS:  # nothing else may become a word of a command
+        raise NotFound(f"no task {wanted.task!r}", hint=f"tasks: {', '.join(sorted(TASKS))}")
     found = await errands_of(request).run("audit", "--task", wanted.task, "--json")
     numbers = {
         example["sample"] for finding in found["findings"] for example in finding["examples"]
