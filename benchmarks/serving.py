@@ -5,6 +5,7 @@ and only ratios to the raw loop of the same round are compared, because machines
 
     python benchmarks/serving.py                      # small
     python benchmarks/serving.py --rounds 5 --seconds 10 --clients 1 8 32
+    python benchmarks/serving.py --int8 convgru svtr  # int8 beside float32
     python benchmarks/serving.py --overload 60        # 256 clients for a minute, then with a
                                                       # short queue and clients that wait when told
 
@@ -48,6 +49,10 @@ def main() -> None:
         if options.overload:
             bench.overload(options.overload)
             return
+        if options.int8:
+            for network in options.int8:
+                bench.int8(network, options.clients, options.rounds)
+            return
         rows = bench.compare(options.servers, options.clients, options.rounds)
         _print(rows, bench.memory, bench.cold_start)
 
@@ -60,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--servers", nargs="+", default=installed())
     parser.add_argument("--pictures", type=Path, help="folder of pictures; drawn otherwise")
     parser.add_argument("--workspace", type=Path, help="with a champion; random CRNN otherwise")
+    parser.add_argument("--int8", nargs="+", metavar="NETWORK", help="int8 beside float32, ours")
     parser.add_argument("--overload", type=float, help="seconds with 256 clients, our server only")
     return parser.parse_args()
 
@@ -101,6 +107,30 @@ class Bench(Stage):
                         file=sys.stderr,
                     )
         return rows
+
+    def int8(self, network: str, clients: list[int], rounds: int) -> None:
+        """Answers a second with int8 over those with float32, in turns."""
+        stages = []
+        for int8 in (False, True):
+            folder = self.workspace.parent / f"{network}-{int8}"
+            folder.mkdir()
+            root = make_workspace(folder / "workspace", self.pictures, network=network, int8=int8)
+            stages.append(Stage(root, self.pictures, folder))
+        ratios: dict[int, list[float]] = defaultdict(list)
+        for _ in range(rounds):
+            speeds = []
+            for stage in stages:
+                with stage.running("nhan") as port:
+                    stage.load(port, 8, 1)
+                    speeds.append([stage.load(port, n, self.seconds).per_s for n in clients])
+            for count, slow, fast in zip(clients, *speeds, strict=True):
+                ratios[count].append(fast / slow)
+                print(f"{network} {count} clients: {slow:.0f} -> {fast:.0f}/s", file=sys.stderr)
+        for count, seen in ratios.items():
+            print(
+                f"{network}, {count} clients: int8 over float32 {statistics.median(seen):.2f} "
+                f"({min(seen):.2f}–{max(seen):.2f})"
+            )
 
     def overload(self, seconds: float) -> None:
         """256 clients: what share of the maximum is still answered, and how fast is a refusal."""

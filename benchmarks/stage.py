@@ -270,6 +270,7 @@ def make_workspace(
     versions: int = 1,
     network: str = "crnn",
     options: dict[str, object] | None = None,
+    int8: bool = False,
 ) -> Path:
     """A champion with random weights: speed does not depend on them.
 
@@ -279,6 +280,7 @@ def make_workspace(
         versions: how many, with different weights; the first is the champion.
         network: of the text task; the baseline by default.
         options: the network's own.
+        int8: let int8 answer, with ranges seen on the pictures.
     """
     import torch
 
@@ -289,7 +291,9 @@ def make_workspace(
     from nhan.tasks.text.learner import TextLearner
     from nhan.training.checkpoint import Checkpoint, to_bytes
     from nhan.training.export import to_onnx
-    from nhan.training.produce import WEIGHTS
+    from nhan.training.produce import MODEL, MODEL_INT8, WEIGHTS
+    from nhan.training.quantise import to_int8
+    from nhan.training.streamed import InMemory
     from nhan.workspace import Workspace
 
     with Workspace.init(root) as workspace:
@@ -311,7 +315,14 @@ def make_workspace(
                 "calibration": {},
             }
             weights = to_bytes(Checkpoint(learner.network.state_dict(), facts))
-            package = {"model.onnx": model, "metrics.json": b"{}", WEIGHTS: weights}
+            package = {MODEL: model, "metrics.json": b"{}", WEIGHTS: weights}
+            if int8:
+                every = sorted(pictures.iterdir())
+                seen = InMemory(
+                    [(learner.preparer(decode(file.read_bytes())), "a") for file in every]
+                )
+                package[MODEL_INT8] = to_int8(learner, model, seen)
+                spec["serve"] = MODEL_INT8
             publish(workspace.store, "vi-line", package, spec, run=f"benchmark {number}")
         Registry(workspace.store).record(
             "vi-line", Promotion(action="forced", version=1), expected=0
