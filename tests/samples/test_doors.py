@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -264,3 +265,41 @@ def test_class_folders_with_splits_above(
     found = {(r.label, r.split_asked) for r in read_rows(workspace.catalog, "classes")}
     assert found == {("daisy", "train"), ("rose", "validation")}
     assert report.reasons == {"no_label": 1}
+
+
+# Names in other spellings
+
+
+@pytest.mark.parametrize(("on_disk", "in_list"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_file_is_found_however_its_accents_are_spelled(
+    tmp_path: Path, put: Put, take: Take, rows, on_disk: str, in_list: str
+) -> None:
+    """A folder packed on macOS has decomposed names; lists are mostly typed composed."""
+    names = ["ảnh phòng/dòng một.png", "đường.png"]
+    for number, name in enumerate(names):
+        put(unicodedata.normalize(on_disk, name), number)
+    listed = {unicodedata.normalize(in_list, name): f"số {n}" for n, name in enumerate(names)}
+    source = tmp_path / "source"
+    (source / "labels.json").write_text(json.dumps(listed, ensure_ascii=False), "utf-8")
+    report = take(source)
+    assert not report.skipped
+    assert labelled(rows()) == listed
+
+
+@pytest.mark.parametrize(("on_disk", "in_list"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_an_exports_picture_is_found_however_its_accents_are_spelled(
+    tmp_path: Path, put: Put, take: Take, rows, on_disk: str, in_list: str
+) -> None:
+    put(unicodedata.normalize(on_disk, "sâu/ảnh đường.png"), 1)
+    name = unicodedata.normalize(in_list, "ảnh đường.png")
+    task = {
+        "id": 1,
+        "data": {"image": f"/data/upload/3/0123abcd-{name}"},
+        "annotations": [{"id": 1, "result": [
+            {"from_name": "text", "to_name": "image", "type": "textarea",
+             "value": {"text": ["đường"]}}
+        ]}],
+    }  # fmt: skip
+    (tmp_path / "source" / "export.json").write_text(json.dumps([task], ensure_ascii=False))
+    assert not take(tmp_path / "source").skipped
+    assert [row.label for row in rows().values()] == ["đường"]

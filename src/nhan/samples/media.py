@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -86,10 +87,8 @@ class Media:
             Unresolved: `outside_source` or `missing_picture`.
         """
         path = PurePosixPath(reference.replace("\\", "/"))
-        for root in self.roots:
-            for candidate in (root / path, root / "images" / path):
-                if (found := _inside(candidate, self.roots)) is not None:
-                    return self.at(found)
+        if (found := self._below_roots(path)) is not None:
+            return self.at(found)
         if path.is_absolute() or ".." in path.parts:
             raise Unresolved(
                 "outside_source",
@@ -98,9 +97,9 @@ class Media:
             )
         # Lists are often written relative to the folder above their own.
         for start in range(1, len(path.parts) - 1):
-            shorter = self.roots[0].joinpath(*path.parts[start:])
-            if (found := _inside(shorter, self.roots)) is not None:
-                return self.at(found)
+            for shorter in _spellings(PurePosixPath(*path.parts[start:])):
+                if (found := _inside(self.roots[0] / shorter, self.roots)) is not None:
+                    return self.at(found)
         if any((root / path).is_file() for root in self.roots):
             raise Unresolved(
                 "outside_source",
@@ -162,12 +161,10 @@ class Media:
     def _by_suffix(self, path: PurePosixPath) -> Path | None:
         """The longest tail of the path that is a file below a root; a bare name must be unique."""
         for start in range(max(1, len(path.parts))):
-            tail = PurePosixPath(*path.parts[start:])
-            for root in self.roots:
-                for candidate in (root / tail, root / "images" / tail):
-                    if (found := _inside(candidate, self.roots)) is not None:
-                        return found
-        for name in (path.name, _UPLOAD_PREFIX.sub("", path.name)):
+            if (found := self._below_roots(PurePosixPath(*path.parts[start:]))) is not None:
+                return found
+        composed = unicodedata.normalize("NFC", path.name)
+        for name in (composed, _UPLOAD_PREFIX.sub("", composed)):
             places = self._by_name.get(name, [])
             if len(places) == 1:
                 return places[0]
@@ -179,12 +176,20 @@ class Media:
                 )
         return None
 
+    def _below_roots(self, path: PurePosixPath) -> Path | None:
+        for spelled in _spellings(path):
+            for root in self.roots:
+                for candidate in (root / spelled, root / "images" / spelled):
+                    if (found := _inside(candidate, self.roots)) is not None:
+                        return found
+        return None
+
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         names: dict[str, list[Path]] = {}
         for root in dict.fromkeys(self.roots):
             for path in walk_pictures(root):
-                names.setdefault(path.name, []).append(path)
+                names.setdefault(unicodedata.normalize("NFC", path.name), []).append(path)
         return names
 
 
@@ -198,6 +203,18 @@ def walk_pictures(folder: Path) -> Iterator[Path]:
                 path = Path(place, name)
                 if path.is_file() and (not path.is_symlink() or _inside(path, [root])):
                     yield path
+
+
+def _spellings(path: PurePosixPath) -> list[PurePosixPath]:
+    """A path as it is written, and with its accents composed and decomposed.
+
+    macOS decomposes names, and Linux takes the two for different files.
+    """
+    text = str(path)
+    if text.isascii():
+        return [path]
+    forms = (unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))
+    return [PurePosixPath(one) for one in dict.fromkeys((text, *forms))]
 
 
 def _is_litter(name: str) -> bool:
