@@ -30,6 +30,10 @@ def test_good_labels_have_no_findings(label: str) -> None:
         ("Hà\u00a0Nội", ["unusual_space"]),
         ("Hà Nội\n", ["unusual_space"]),
         ("Hà\u200bNội", ["zero_width"]),
+        ("Hà \u202eNội\u202c", ["zero_width"]),  # direction marks, as copied from a PDF
+        ("☎\ufe0f 113", ["outside_charset", "zero_width"]),
+        ("Hà\ue000Nội", ["unusable_character"]),  # of a private font
+        ("Hà\u0378Nội", ["unusable_character"]),  # not assigned
         ("Нà Nội", ["look_alike"]),  # a Cyrillic Н
         ("Ðường", ["look_alike"]),  # an Icelandic Ð
         ("ｓố 1", ["look_alike"]),  # fullwidth

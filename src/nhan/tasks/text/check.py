@@ -83,6 +83,15 @@ def _foreign(text: str, charset: Charset) -> list[Finding]:
                 "the source was decoded with the wrong code page; import it as UTF-8",
             )
         )
+    if unusable := _named(char for char in outside if _is_unusable(char)):
+        found.append(
+            Finding(
+                "unusable_character",
+                "error",
+                f"{text!r} holds a character that no reader can learn: {unusable}",
+                "retype what the picture shows",
+            )
+        )
     if others := tuple(char for char in outside if is_learnable(char)):
         found.append(
             Finding(
@@ -106,6 +115,12 @@ def is_learnable(char: str) -> bool:
         and category[0] in "LNPS"
         and unicodedata.normalize("NFC", char) == char
     )
+
+
+def _is_unusable(char: str) -> bool:
+    """Whether none of the other findings speaks of a character that cannot be added."""
+    named = look_alikes(char) or _is_mark(char) or char == "\ufffd"
+    return not named and not is_learnable(char)
 
 
 def _is_mark(char: str) -> bool:

@@ -13,9 +13,13 @@ import unicodedata
 from nhan.errors import BadLabel
 from nhan.tasks.text.alphabet import Letter, compose, decompose
 
-# Characters without ink: nobody can read them off a picture and they come from copying and from
-# input methods, so they are dropped. (The label doctor reports them.)
-ZERO_WIDTH = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+# Characters without ink (zero width, direction, emoji style): nobody can read them off a picture
+# and they come from copying and from input methods, so they are dropped. (The label doctor reports
+# them.)
+ZERO_WIDTH = (
+    "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
+)
 _NO_INK = str.maketrans(dict.fromkeys(ZERO_WIDTH))
 
 # Circumflex or breve typed after the tone. Unicode's canonical order keeps the two apart (both
