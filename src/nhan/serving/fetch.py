@@ -104,6 +104,7 @@ class Fetcher:
         self._resolve = resolve or _resolve
         self._permit = permit
         self._turns = asyncio.Semaphore(_MAX_AT_ONCE)
+        self._tls: ssl.SSLContext | None = None
 
     async def fetch(self, url: str) -> bytes:
         """The bytes at a URL.
@@ -161,7 +162,7 @@ class Fetcher:
 
     async def _get(self, target: SplitResult, address: str) -> tuple[int, str, bytes]:
         host, port = target.hostname or "", target.port or _PORTS[target.scheme]
-        tls = ssl.create_default_context() if target.scheme == "https" else None
+        tls = self._certificates() if target.scheme == "https" else None
         try:
             reader, writer = await asyncio.open_connection(
                 address, port, ssl=tls, server_hostname=host if tls else None
@@ -189,6 +190,12 @@ class Fetcher:
             raise UpstreamFailed(f"{host} does not speak HTTP properly: {error}") from error
         finally:
             writer.transport.abort()
+
+    def _certificates(self) -> ssl.SSLContext:
+        """Whom we trust; read once, because reading them takes thirty milliseconds."""
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
 
     async def _read(
         self, connection: h11.Connection, reader: asyncio.StreamReader, host: str
