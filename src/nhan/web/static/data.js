@@ -3,6 +3,8 @@
 import { ask, element, note, number, root, send, wordsOf } from "./page.js";
 
 const words = wordsOf("words");
+// Changes shown before somebody asks for the rest; a phone shows them one under the other.
+const AT_ONCE = 12;
 
 function picture(sha256, alt) {
   if (!sha256) return null;
@@ -90,8 +92,15 @@ function drawDifference(found) {
       const said = "label" in one ? [element("span", { lang: "vi", text: one.label }), element("span", { class: "soft small", text: words.splits[one.split] ?? one.split })] : [element("span", { lang: "vi" }, element("del", { text: value(one.before) }), " → ", element("ins", { text: value(one.after) }))];
       return element("figure", { class: "example" }, picture(one.sha256, one.label ?? one.after), element("figcaption", {}, ...said));
     });
-    const left = found[kind] - members.length;
-    if (left > 0) members.push(element("p", { class: "soft", text: `… ${number(left)} ${words.more}` }));
-    return element("section", { class: "change" }, element("h3", { text: `${number(found[kind])} ${words.kinds[kind]}` }), element("div", { class: "examples" }, ...members));
+    const place = element("div", { class: "examples" }, ...members.slice(0, AT_ONCE));
+    const rest = members.slice(AT_ONCE);
+    const told = found[kind] - members.length;
+    const untold = told > 0 ? element("p", { class: "soft", text: `… ${number(told)} ${words.more}` }) : "";
+    const all = () => {
+      more.remove();
+      place.append(...rest, untold);
+    };
+    const more = rest.length ? element("button", { class: "button", type: "button", text: `${words.show} ${number(rest.length)}`, onclick: all }) : untold;
+    return element("section", { class: "change" }, element("h3", { text: `${number(found[kind])} ${words.kinds[kind]}` }), place, more);
   });
 }

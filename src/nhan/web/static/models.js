@@ -62,7 +62,7 @@ function drawCurves(place, points) {
   const rates = names.filter((name, index) => names.findIndex((other) => setOf(other) === setOf(name)) === index).slice(0, 4);
   const x = { min: 0, format: compact };
   const charts = [
-    { title: words.error, names: rates, lines: rates.map((name) => ({ points: points.filter((point) => name in (point.scores ?? {})).map((point) => ({ x: point.seen, y: point.scores[name] })) })), x, y: { format: (value) => percent(value) } },
+    { title: words.error, names: rates, lines: rates.map((name) => ({ points: points.filter((point) => name in (point.scores ?? {})).map((point) => ({ x: point.seen, y: point.scores[name] })) })), x, y: { format: (value, step) => percent(value, step < 0.01 ? 1 : 0) } },
     { title: words.loss, names: [], lines: [{ points: points.filter((point) => point.seen > 0 && "loss" in point).map((point) => ({ x: point.seen, y: point.loss })) }], x, y: { format: (value) => number(value, 2) } },
   ].filter((one) => one.lines.some((line) => line.points.length > 1));
   if (!charts.length) place.append(element("p", { class: "soft", text: words.no_curve }));

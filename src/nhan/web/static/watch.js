@@ -1,6 +1,6 @@
 // Watch: the last hour from the server's own counters, and what rounds have measured.
 
-import { ask, element, moment, note, number, percent, root, wordsOf } from "./page.js";
+import { ask, element, language, moment, note, number, percent, root, wordsOf } from "./page.js";
 import { chart, compact, legend } from "./charts.js";
 
 const words = wordsOf("words");
@@ -136,17 +136,18 @@ function drawDrift(drift) {
   $("drift-under").textContent = drift.drifted.length ? drift.drifted.map((name) => words.features[name] ?? name).join(", ") : moment(drift.at);
   $("drift-words").textContent = `${number(drift.recent)} ${words.drift_of} ${drift.reference.uploads_of ? `${words.first_uploads} ${drift.reference.uploads_of}` : drift.reference.of} (${number(drift.reference.count)})`;
   const features = Object.entries(drift.features).sort((one, other) => other[1].psi - one[1].psi);
-  $("features").replaceChildren(...features.map(([name, feature]) => drawFeature(name, feature, drift.threshold)));
+  // The one that went furthest stands open; the others say how far, and open on a click.
+  $("features").replaceChildren(...features.map(([name, feature], index) => drawFeature(name, feature, drift.threshold, index === 0)));
 }
 
 /** A feature: how far it went against what is allowed, and in its details where to. */
-function drawFeature(name, feature, threshold) {
+function drawFeature(name, feature, threshold, open) {
   const bins = feature.bins.slice(0, 12);
   const most = Math.max(...bins.map((bin) => Math.max(bin.reference, bin.recent)));
-  const list = element("ul", { class: "shares" }, ...bins.map((bin) => drawBin(bin, most)));
+  const list = element("ul", { class: "shares" }, ...bins.map((bin) => drawBin(bin, most, name)));
   const examples = mayLook && feature.examples.length ? element("div", { class: "strange" }, element("p", { class: "soft small", text: words.examples }), ...feature.examples.map((sha256) => element("img", { src: `${root}/pictures/${sha256}?as=png`, alt: words.examples, loading: "lazy" }))) : null;
   return element(
-    "details", { class: "feature", open: feature.drifted },
+    "details", { class: "feature", open: open && feature.drifted },
     element("summary", {},
       element("b", { text: words.features[name] ?? feature.words }),
       element("meter", { min: 0, max: 2 * threshold, value: feature.psi, "aria-label": `PSI ${number(feature.psi, 2)}` }),
@@ -157,7 +158,7 @@ function drawFeature(name, feature, threshold) {
 }
 
 /** One bin: how much of it there was, and how much there is. */
-function drawBin(bin, most) {
+function drawBin(bin, most, feature) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 100 10");
   svg.setAttribute("preserveAspectRatio", "none");
@@ -167,13 +168,16 @@ function drawBin(bin, most) {
     for (const [key, value] of Object.entries({ class: `f${index}`, x: 0, y: index * 5.5, width: (100 * share) / (most || 1), height: 4.5 })) bar.setAttribute(key, value);
     svg.append(bar);
   });
-  return element("li", {}, element("span", { class: "small", text: binName(bin.name) }), svg, element("span", { class: "soft small number", text: percent(bin.recent) }));
+  return element("li", {}, element("span", { class: "small", text: binName(bin.name, feature), title: bin.name }), svg, element("span", { class: "soft small number", text: percent(bin.recent) }));
 }
 
 /** `below 3`, `3 to 5`, `5 and above` as signs; a blank that can be seen. */
-function binName(name) {
-  if (name === " ") return "␣";
-  return name.replace(/^below /, "< ").replace(/ to /, " – ").replace(/^(.+) and above$/, "≥ $1");
+function binName(name, feature) {
+  if (feature === "mix") return name === " " ? "␣" : name;
+  const told = (value) => (feature === "confidence" ? percent(value, 1) : value.toLocaleString(language, { maximumSignificantDigits: 3 }).replace("-", "−"));
+  const numbers = (name.match(/-?[\d.]+(?:e[+-]?\d+)?/g) ?? []).map(Number).map(told);
+  if (name.startsWith("below ")) return `< ${numbers[0]}`;
+  return numbers.length > 1 ? numbers.join(" – ") : `≥ ${numbers[0]}`;
 }
 
 function drawBudget(budget) {
