@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from nhan import backup
 from nhan.backup import back_up, restore
+from nhan.catalog import Catalog
 from nhan.catalog.samples import read_rows
 from nhan.catalog.schema import events, labels
 from nhan.datasets.freeze import freeze
@@ -97,6 +102,83 @@ def test_a_file_that_was_cut_short_or_damaged_is_refused(tmp_path: Path, shop: P
         assert not (tmp_path / f"from-{name}" / "nhan.toml").exists()
     with pytest.raises(NotFound):
         restore(tmp_path / "none", tmp_path / "x")
+
+
+def test_a_label_may_hold_any_line_end_of_unicode(tmp_path: Path, shop: Path) -> None:
+    odd = "dòng\u2028hai\u0085ba\x1cbốn"
+    with Workspace.open(shop) as workspace:
+        with workspace.catalog.write() as connection:
+            connection.execute(sa.update(labels).where(labels.c.id == 1).values(given=odd))
+        before = contents(workspace)
+        back_up(workspace, tmp_path / "shop.nhan")
+    restore(tmp_path / "shop.nhan", tmp_path / "again")
+    with Workspace.open(tmp_path / "again") as workspace:
+        assert contents(workspace) == before
+
+
+def test_an_upload_that_is_taken_in_meanwhile_is_in_the_file(
+    tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves the inbox after the catalogue was read: neither may miss it."""
+    dump = backup._dump
+    inbox, taken = "uploads/inbox/2026-11-20/x.json", "uploads/taken/2026-11-20/x.json"
+    with Workspace.open(shop) as workspace:
+        workspace.store.put(inbox, b"{}")
+
+        def taken_in_after(catalog: Catalog) -> Iterator[tuple[str, int, list[dict[str, Any]]]]:
+            yield from dump(catalog)
+            workspace.store.put(taken, b"{}")
+            workspace.store.delete(inbox)
+
+        monkeypatch.setattr(backup, "_dump", taken_in_after)
+        back_up(workspace, tmp_path / "shop.nhan")
+    restore(tmp_path / "shop.nhan", tmp_path / "again")
+    with Workspace.open(tmp_path / "again") as workspace:
+        assert workspace.store.exists(inbox)
+
+
+def test_a_restore_that_is_killed_leaves_no_workspace_and_one_that_fails_leaves_nothing(
+    tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Workspace.open(shop) as workspace:
+        back_up(workspace, tmp_path / "shop.nhan")
+    seen: list[bool] = []
+
+    def interrupt(done: int) -> None:
+        seen.append((tmp_path / "again" / "nhan.toml").exists())
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore(tmp_path / "shop.nhan", tmp_path / "again", progress=interrupt)
+    assert seen == [False] * 5
+    assert not (tmp_path / "again").exists()
+    restore(tmp_path / "shop.nhan", tmp_path / "again")
+
+
+def test_a_disk_without_second_names_takes_a_backup_too(
+    tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)  # as FAT does
+    with Workspace.open(shop) as workspace:
+        back_up(workspace, tmp_path / "shop.nhan")
+    restore(tmp_path / "shop.nhan", tmp_path / "again")
+    assert [path.name for path in tmp_path.glob("*.nhan*")] == ["shop.nhan"]
+
+
+def test_keys_that_lie_elsewhere_in_the_workspace_come_along(tmp_path: Path, shop: Path) -> None:
+    toml = shop / "nhan.toml"
+    text = toml.read_text("utf-8").replace('# keys = "keys.json"', 'keys = "secret/keys.json"', 1)
+    toml.write_text(text, "utf-8")
+    (shop / "secret").mkdir()
+    (shop / "secret" / "keys.json").write_text("[1]", "utf-8")
+    with Workspace.open(shop) as workspace:
+        back_up(workspace, tmp_path / "shop.nhan")
+    restore(tmp_path / "shop.nhan", tmp_path / "again")
+    assert (tmp_path / "again" / "secret" / "keys.json").read_text("utf-8") == "[1]"
 
 
 def test_a_member_that_climbs_out_is_refused(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """A workspace in one file, and a workspace from that file, on whatever engines.
 
-The file is a TAR: first the catalogue, table by table as JSON lines, read in one transaction; then
-every object; last an index with the SHA-256 of each member. Objects are written once and never
-changed, so a catalogue that was read first finds all of its objects in the file. A file without its
-index was cut short and is refused.
+The file is a TAR: first what waits to be taken in; then the catalogue, table by table as JSON
+lines, read in one transaction; then every other object; last an index with the SHA-256 of each. So
+an upload that is taken in meanwhile is in the inbox of the file, or in its catalogue, or in both,
+which the next intake finds. Other objects are written once and never changed, so a catalogue that
+was read before them finds all of its own. A file without its index was cut short and is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import io
 import json
 import os
 import re
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,14 +30,14 @@ from nhan import __version__
 from nhan.catalog import Catalog
 from nhan.catalog.schema import metadata
 from nhan.errors import BadRequest, Conflict, NotFound
-from nhan.settings import FILE_NAME
+from nhan.settings import FILE_NAME, load_settings
+from nhan.uploads.record import INBOX
 from nhan.workspace import Workspace
 
 _FORMAT = 1
 _INDEX = "index.json"
 _ROWS_AT_ONCE = 1000
-# Of the workspace's folder; what a server has not delivered yet (its spool) stays with it.
-_FILES = (FILE_NAME, "keys.json", "signing.key")
+_SIGNING_KEY = "signing.key"
 
 Progress = Callable[[int], None]
 
@@ -72,7 +75,7 @@ def back_up(
         raise Conflict(f"{file} exists", hint="name another file; a backup overwrites nothing")
     part = file.with_name(f".{file.name}.{os.getpid()}")
     index: dict[str, str] = {}
-    rows = size = objects = 0
+    rows = 0
     try:
         with part.open("xb") as target, tarfile.open(fileobj=target, mode="w") as archive:
             part.chmod(0o600)  # it holds what users sent
@@ -84,20 +87,27 @@ def back_up(
                 archive.addfile(member, io.BytesIO(data))
                 progress(len(index))
 
+            def add_objects(prefix: str) -> Iterator[int]:
+                """The sizes of what was added."""
+                for path in workspace.store.list(prefix):
+                    if (name := f"objects/{path}") in index:
+                        continue
+                    try:
+                        data = workspace.store.read(path)
+                    except NotFound:
+                        continue  # taken in or erased since it was listed
+                    add(name, data)
+                    yield len(data)
+
+            sizes = list(add_objects(INBOX))
             for table, number, chunk in _dump(workspace.catalog):
                 rows += len(chunk)
                 text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in chunk)
                 add(f"catalog/{table}/{number:06d}.jsonl", text.encode())
-            for name in _FILES:
+            for name in _files(workspace):
                 if (workspace.root / name).exists():
                     add(f"workspace/{name}", (workspace.root / name).read_bytes())
-            for path in workspace.store.list(""):
-                try:
-                    data = workspace.store.read(path)
-                except NotFound:
-                    continue  # erased since it was listed
-                add(f"objects/{path}", data)
-                objects, size = objects + 1, size + len(data)
+            sizes += add_objects("")
             facts = {
                 "format": _FORMAT,
                 "nhan": __version__,
@@ -108,12 +118,26 @@ def back_up(
             archive.close()
             target.flush()
             os.fsync(target.fileno())
+        _publish(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+    return BackupReport(rows, len(sizes), sum(sizes))
+
+
+def _files(workspace: Workspace) -> list[str]:
+    """Those of the workspace's own folder; what is still in its spool stays with its server."""
+    keys = Path(workspace.settings.serve.keys)
+    outside = keys.is_absolute() or ".." in keys.parts
+    return [FILE_NAME, _SIGNING_KEY, *([] if outside else [keys.as_posix()])]
+
+
+def _publish(part: Path, file: Path) -> None:
+    try:
         os.link(part, file)
     except FileExistsError as error:
         raise Conflict(f"{file} exists", hint="name another file") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return BackupReport(rows, objects, size)
+    except OSError:  # no file has two names there: sticks and some network folders
+        part.rename(file)
 
 
 def restore(
@@ -135,27 +159,32 @@ def restore(
 
     Raises:
         NotFound: no such file.
-        BadRequest: it is no backup, was cut short, or is damaged; the folder is no workspace then.
+        BadRequest: it is no backup, was cut short, or is damaged.
         Conflict: the folder, store or catalogue holds something already.
+
+    Whatever goes wrong, and wherever it is killed, the folder is no workspace before it is whole.
     """
     if not file.is_file():
         raise NotFound(f"no file {file}", hint="nhan backup FILE writes one")
     index = _read_index(file)
-    settings = directory / FILE_NAME
-    if settings.exists():
+    if (directory / FILE_NAME).exists():
         raise Conflict(f"{directory} is a workspace already", hint="name another folder")
     made = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
-    settings.write_text(_settings(file, objects, catalog), encoding="utf-8")
     try:
-        with Workspace.open(directory) as workspace:
-            _must_be_empty(workspace)
-            return _fill(workspace, file, index, progress)
+        with tempfile.TemporaryDirectory(prefix=".restore-", dir=directory) as beside:
+            settings = Path(beside) / FILE_NAME
+            settings.write_text(_settings(file, objects, catalog), encoding="utf-8")
+            root = directory.resolve()
+            with Workspace(root, load_settings(settings.parent)) as workspace:
+                _must_be_empty(workspace)
+                report = _fill(workspace, file, index, progress)
+            settings.rename(root / FILE_NAME)
     except BaseException:
-        settings.unlink()  # what is left is no workspace, and restoring into it can be tried again
-        if made and not any(directory.iterdir()):
-            directory.rmdir()
+        if made:  # all that is in it is of this restore, and would stand in the way of the next
+            shutil.rmtree(directory, ignore_errors=True)
         raise
+    return report
 
 
 def _must_be_empty(workspace: Workspace) -> None:
@@ -183,8 +212,9 @@ def _fill(
             elif kind == "objects":
                 workspace.store.put(rest, data)
                 objects, size = objects + 1, size + len(data)
-            elif kind == "workspace" and rest in _FILES and rest != FILE_NAME:
+            elif kind == "workspace" and rest in _files(workspace) and rest != FILE_NAME:
                 target = workspace.root / rest
+                target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
                 target.chmod(0o600)
             done += 1
@@ -221,7 +251,9 @@ def _insert(connection: sa.Connection, name: str, data: bytes) -> int:
             f"the backup has a table {name!r} that this version does not know",
             hint="restore it with the version that wrote it, or a newer one",
         )
-    rows = [_typed(table, json.loads(line)) for line in data.decode().splitlines()]
+    # Not `splitlines`: a label may hold what Unicode calls a line's end, too.
+    lines = data.decode().split("\n")
+    rows = [_typed(table, json.loads(line)) for line in lines if line]
     if rows:
         connection.execute(table.insert(), rows)
     return len(rows)
