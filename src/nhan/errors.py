@@ -27,6 +27,7 @@ raises knows neither web nor terminal. One converter per surface reads them:
     │   └── ExportRefused                      the exported model disagrees with the trained one
     ├── GateRefused              409   exit 1  a promotion the gate turned down
     ├── BadPackage (nhan.models.package)   a model folder that is damaged or incomplete
+    ├── Interrupted                  exit 130  somebody pressed Ctrl-C; the hint says how to go on
     └── StorageError             503   exit 1  the object store or catalogue is out of reach
 """
 
@@ -207,6 +208,16 @@ class ExportRefused(JobFailed):
     """The exported model does not agree with the trained one on real samples."""
 
     code = "export_refused"
+
+
+class Interrupted(NhanError):
+    """Somebody pressed Ctrl-C; what was done stays."""
+
+    exit_code = 130  # 128 + SIGINT, as shells report it
+    code = "interrupted"
+
+    def __init__(self, hint: str = "run the same command again to go on") -> None:
+        super().__init__("interrupted", hint=hint)
 
 
 class GateRefused(NhanError):

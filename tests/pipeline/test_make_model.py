@@ -47,8 +47,11 @@ def frozen(workspace: Workspace, tmp_path: Path, draw_line: Callable[..., bytes]
     return workspace
 
 
-def _nhan(workspace: Workspace, *words: str) -> subprocess.Popen[str]:
+def _nhan(workspace: Workspace, *words: str, interruptible: bool = False) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "nhan", "--workspace", str(workspace.root), *words]
+    if interruptible:  # whoever runs the tests in the background may have it ignored
+        begin = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        command[1:3] = ["-c", f"{begin}; runpy.run_module('nhan', run_name='__main__')"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -71,6 +74,21 @@ def test_a_killed_training_goes_on_to_the_model_it_was_meant_for(frozen: Workspa
         out, err = resumed.communicate(timeout=200)
         assert resumed.returncode == 0, err
         assert out == "reader@1\n"
+
+
+def test_an_interrupted_training_says_how_it_goes_on(frozen: Workspace) -> None:
+    """The same command once more would begin another run."""
+    words = ("train", "lines", "--run", "mine", *_train_words(), "--set", "length.samples=100000")
+    process = _nhan(frozen, *words, interruptible=True)
+    deadline = time.monotonic() + 120
+    while not (frozen.root / "runs" / "mine" / "last.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.endswith("error: interrupted\nhint: nhan train --resume mine\n")
 
 
 def test_an_unknown_dataset_is_the_users_mistake(frozen: Workspace) -> None:

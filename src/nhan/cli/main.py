@@ -19,7 +19,7 @@ import typer
 
 from nhan import __version__
 from nhan.cli.encoding import speak_utf8
-from nhan.errors import NhanError, UserError
+from nhan.errors import Interrupted, NhanError, UserError
 
 # name -> (module with `command` or `app`, one line for `nhan --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -50,8 +50,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("nhan.cli.export", "Write a model in another system's form."),
     "doctor": ("nhan.cli.doctor", "Explain what this machine and workspace have and lack."),
 }
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What the system says of a path that a person can mend.
@@ -100,7 +98,7 @@ def run(arguments: list[str] | None = None) -> None:
         problem = UserError(error.format_message(), hint=f"{path} --help")
         _fail(problem, problem.exit_code, verbose=False)
     except (KeyboardInterrupt, typer.Abort):
-        _fail(NhanError("interrupted", hint="run the same command again to go on"), INTERRUPTED)
+        _fail(Interrupted(), Interrupted.exit_code)
     except BrokenPipeError:  # `nhan models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -204,7 +202,7 @@ def _invoke(app: typer.Typer, words: list[str], program: str) -> int:
         if isinstance(ended.__context__, BrokenPipeError):
             raise ended.__context__ from None
         raise
-    if outcome == INTERRUPTED:  # Typer swallows the interrupt; the user should hear what to do
+    if outcome == Interrupted.exit_code:  # Typer swallows it; the user should hear what to do
         raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else 0
 

@@ -9,7 +9,7 @@ import typer
 
 from nhan.cli.console import print_json, stderr
 from nhan.cli.who import who
-from nhan.errors import MissingExtra, UserError
+from nhan.errors import Interrupted, MissingExtra, UserError
 from nhan.pipeline.announce import announce_by_hand
 from nhan.workspace import Workspace
 
@@ -76,23 +76,31 @@ def command(
         stderr.print(words, style="dim", markup=False)
 
     with Workspace.open() as workspace:
-        if resume:
-            package = resume_model(
-                workspace, resume, model=model, show=not as_json, say=say, console=stderr
-            )
-        else:
-            package = make_model(
-                workspace,
-                dataset,
-                chosen,
-                model=model,
-                start=start,
-                int8=int8,
-                run=run,
-                show=not as_json,
-                say=say,
-                console=stderr,
-            )
+        try:
+            if resume:
+                package = resume_model(
+                    workspace, resume, model=model, show=not as_json, say=say, console=stderr
+                )
+            else:
+                package = make_model(
+                    workspace,
+                    dataset,
+                    chosen,
+                    model=model,
+                    start=start,
+                    int8=int8,
+                    run=run,
+                    show=not as_json,
+                    say=say,
+                    console=stderr,
+                )
+        except KeyboardInterrupt as error:  # the same command would begin another run
+            known = resume or run
+            raise Interrupted(
+                f"nhan train --resume {known}"
+                if known
+                else "nhan train --resume RUN, as named above"
+            ) from error
     from nhan.training.group import current
 
     if not current().first:  # the first of several processes speaks for all

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,12 +131,26 @@ def fit(
     )
     try:
         if not finished:
-            _trainer(device, precision, watch, group).fit(module, train_dataloaders=loader)
+            with _interruptible():
+                _trainer(device, precision, watch, group).fit(module, train_dataloaders=loader)
     finally:
         if maker is not None:
             maker.close()
         torch.set_num_threads(threads)
     return watch.standing
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C be what it is: Lightning makes `exit(1)` of it and ignores every later one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from ended
 
 
 def choose_device(asked: str) -> str:
