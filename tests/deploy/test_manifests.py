@@ -219,3 +219,15 @@ def test_yaml_is_read_back_as_it_was() -> None:
     text = to_yaml(document, about="head\nmore")
     assert "&id" not in text
     assert yaml.safe_load(text) == document
+
+
+def test_the_table_of_engines_names_every_file_of_their_tests() -> None:
+    tests = Path(__file__).parents[1]
+    table = (tests / "engines/conftest.py").read_text(encoding="utf-8")
+    listed = set(re.findall(r'^    "(test_\w+)": ', table, re.M))
+    marked = {
+        path.stem
+        for path in tests.rglob("test_*.py")
+        if re.search(r"^pytestmark = pytest\.mark\.engine", path.read_text("utf-8"), re.M)
+    }
+    assert listed == marked

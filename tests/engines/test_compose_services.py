@@ -174,9 +174,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with ExitStack() as exits:
         made = Stack(tmp_path_factory.mktemp("compose"), exits)
         yield made
-        for name, container in made.running.items():
-            print(f"{name}: at most {container.peak_bytes() / (1 << 20):.0f} MiB")
-            assert container.process.poll() is None, f"{name} has stopped: {container.logged()}"
 
 
 def ask(address: str, data: bytes | None = None, *, key: str = "") -> Any:
@@ -312,3 +309,13 @@ def test_the_first_user_logs_in_to_label_studio(stack: Stack) -> None:
             {"email": "nhan@localhost.local", "password": ANSWERS["LABEL_STUDIO_PASSWORD"]},
         )
         assert web.get("/api/current-user/whoami").json()["email"] == "nhan@localhost.local"
+
+
+def test_every_service_still_runs_within_its_memory(
+    stack: Stack, record_property: Callable[[str, object], None]
+) -> None:
+    for name, container in stack.running.items():
+        assert container.process.poll() is None, f"{name} has stopped: {container.logged()}"
+        limit = stack.services[name]["deploy"]["resources"]["limits"]["memory"]
+        peak = container.peak_bytes() / (1 << 20)
+        record_property("measured", f"{name} at most {peak:.0f} MiB of {limit}")

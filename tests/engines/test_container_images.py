@@ -64,9 +64,11 @@ def running(serve_image: str, tmp_path: Path) -> Iterator[str]:
             process.wait(60)
 
 
-def test_the_image_is_small_and_has_no_torch(serve_image: str) -> None:
+def test_the_image_is_small_and_has_no_torch(
+    serve_image: str, record_property: Callable[[str, object], None]
+) -> None:
     size = int(containers("size", serve_image))
-    print(f"serve image: {size / 1e6:.0f} MB unpacked")
+    record_property("measured", f"serve image {size / 1e6:.0f} MB unpacked")
     assert size <= _MOST_BYTES
     listed = containers("run", serve_image, "--", "nhan", "doctor", "--json")
     extras = {check["name"]: check["state"] for check in json.loads(listed)["checks"]}

@@ -145,7 +145,6 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pod]:
                 memory=int(limits["memory"].removesuffix("Gi")) * 1024 * _MI,
             )  # fmt: skip
             yield Pod(made, spec, workspace)
-            print(f"pod: at most {made.peak_bytes() / _MI:.0f} MiB")
 
 
 def _bucket(endpoint: str) -> bool:
@@ -215,14 +214,17 @@ def ask_by_client(pod: Pod, picture: Path) -> dict[str, Any]:
 
 
 def test_the_pod_is_ready_answers_promotes_and_drains(
-    pod: Pod, draw_line: Callable[..., bytes], tmp_path: Path
+    pod: Pod,
+    draw_line: Callable[..., bytes],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     container = pod.spec["containers"][0]
     startup = container["startupProbe"]
     allowed_s = startup["periodSeconds"] * startup["failureThreshold"]
     began = time.monotonic()
     until(lambda: pod.probe("startupProbe") == 200, within_s=allowed_s)
-    print(f"ready after {time.monotonic() - began:.1f} s of {allowed_s}")
+    record_property("measured", f"ready {time.monotonic() - began:.1f} s after its start")
     assert pod.probe("readinessProbe") == pod.probe("livenessProbe") == 200
 
     picture = tmp_path / "line.png"
@@ -247,5 +249,6 @@ def test_the_pod_is_ready_answers_promotes_and_drains(
     assert ask_by_client(pod, picture)["v2"] == first["v2"]
 
     assert pod.container.run("touch", "/opt/nhan/x").returncode != 0
+    record_property("measured", f"at most {pod.container.peak_bytes() / _MI:.0f} MiB")
     assert pod.container.stop(pod.spec["terminationGracePeriodSeconds"]) == 0
     assert pod.probe("livenessProbe") == 0

@@ -146,14 +146,16 @@ def wait_until_all_answer(cluster: Cluster, wanted: str, picture: bytes) -> floa
 
 
 def test_a_promotion_reaches_every_replica_within_five_seconds(
-    cluster: Cluster, draw_line: Callable[..., bytes]
+    cluster: Cluster,
+    draw_line: Callable[..., bytes],
+    record_property: Callable[[str, object], None],
 ) -> None:
     picture = draw_line("xin chao")
     wait_until_all_answer(cluster, "reader@1", picture)
     for version in (2, 3):
         promote(cluster.workspace, version)
         took_s = wait_until_all_answer(cluster, f"reader@{version}", picture)
-        print(f"reader@{version} answers on {_REPLICAS} replicas after {took_s:.2f} s")
+        record_property("measured", f"a promotion on {_REPLICAS} replicas after {took_s:.2f} s")
         assert took_s < _SOON_S
 
 

@@ -1,4 +1,7 @@
-"""Clients that nobody here wrote. Each test skips, saying so, where its client is not installed."""
+"""Clients nobody here wrote read our answers: KServe's, Triton's, requests, curl, schemathesis.
+
+Each test skips, saying so, where its client is not installed.
+"""
 
 from __future__ import annotations
 

@@ -232,7 +232,9 @@ cat > /tmp/s3.json <<END
   "credentials": [{"accessKey": "$S3_ACCESS_KEY", "secretKey": "$S3_SECRET_KEY"}]}]}
 END
 (until echo "s3.bucket.create -name nhan" | weed shell >/dev/null 2>&1; do sleep 1; done) &
-exec weed server -dir=/data -ip=127.0.0.1 -ip.bind=0.0.0.0 -s3 -s3.config=/tmp/s3.json
+# As many volumes as the disk holds; by default they end at 240 GB.
+exec weed server -dir=/data -volume.max=0 -ip=127.0.0.1 -ip.bind=0.0.0.0 \\
+  -s3 -s3.config=/tmp/s3.json
 """
 
 
