@@ -135,8 +135,8 @@ def _samples(language: str, count: int) -> str:
     return f"{_marked(language, f'{count:,}')} {noun}"
 
 
-def _signed(digits: int, language: str, value: float, *, zero: str = "") -> str:
-    if zero and not round(value, digits):
+def _signed(digits: int, language: str, value: float, *, zero: str) -> str:
+    if not round(value, digits):
         return _marked(language, zero)
     return _marked(language, f"{value:+.{digits}f}".replace("-", "−"))
 
@@ -152,7 +152,7 @@ _FORMS: dict[str, Callable[[str, Any], str]] = {
     "split": _split,
     "samples": _samples,
     "signed": partial(_signed, 3, zero="0.000"),
-    "change": partial(_signed, 4),
+    "change": partial(_signed, 4, zero="0.0000"),
     "start": _start,
 }
 # What stands between the members of a list.

@@ -124,12 +124,19 @@ def _inventory(workspace: Workspace, language: str) -> list[dict[str, Any]]:
         entry["log"].reverse()
         for change in entry["log"]:
             change["told"] = tell_verdict(change["verdict"], language)
+            change["round"] = _round_of(change["by"])
         for version in entry["versions"]:
             version["scores"].sort(key=lambda score: score["split"] != "test")
             for score in version["scores"]:
                 score["words"] = both(score["metric"])
         entry["comparison"] = _comparison(entry["versions"])
     return found
+
+
+def _round_of(by: str) -> str:
+    """The number of the round that made a change; empty where a person did."""
+    word, _, number = by.partition(" ")
+    return number if word == "round" and number.isdigit() else ""
 
 
 def _comparison(versions: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // Small SVG charts: lines with intervals, areas and bars. No library, no style in attributes.
 
-import { language } from "./page.js";
+import { language, percent } from "./page.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 // Who watches the width of a chart's place; drawn anew, it is watched anew.
@@ -120,4 +120,9 @@ export function legend(names, element) {
 
 export function compact(value) {
   return value.toLocaleString(language, { notation: "compact", maximumFractionDigits: 1 });
+}
+
+/** A rate beside an axis: as many digits as tell its levels apart. */
+export function rateOnAxis(value, step = 0) {
+  return percent(value, step < 0.001 ? 2 : step < 0.01 ? 1 : 0);
 }

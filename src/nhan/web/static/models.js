@@ -1,7 +1,7 @@
 // Models: charts of scores and runs, promoting and rolling back, and what answers now.
 
 import { ask, element, followChampions, note, number, percent, send, tellDates, wordsOf } from "./page.js";
-import { chart, compact, legend } from "./charts.js";
+import { chart, compact, legend, rateOnAxis } from "./charts.js";
 
 const words = wordsOf("words");
 const $ = (id) => document.getElementById(id);
@@ -30,7 +30,7 @@ function drawScores(figure) {
     says: sets.map((set) => `${set.dataset}: ${set.scores.map(told).join("; ")}`).join(". "),
     lines,
     x: { min: -0.4, max: versions.length - 0.6, values: versions.map((_, index) => index), format: (index) => String(versions[index]) },
-    y: { format: (value, step) => percent(value, step < 0.01 ? 1 : 0) },
+    y: { format: rateOnAxis },
   });
   if (sets.length > 1) figure.append(legend(sets.map((set) => set.dataset), element));
 }
@@ -62,7 +62,7 @@ function drawCurves(place, points) {
   const rates = names.filter((name, index) => names.findIndex((other) => setOf(other) === setOf(name)) === index).slice(0, 4);
   const x = { min: 0, format: compact };
   const charts = [
-    { title: words.error, names: rates, lines: rates.map((name) => ({ points: points.filter((point) => name in (point.scores ?? {})).map((point) => ({ x: point.seen, y: point.scores[name] })) })), x, y: { format: (value, step) => percent(value, step < 0.01 ? 1 : 0) } },
+    { title: words.error, names: rates, lines: rates.map((name) => ({ points: points.filter((point) => name in (point.scores ?? {})).map((point) => ({ x: point.seen, y: point.scores[name] })) })), x, y: { format: rateOnAxis } },
     { title: words.loss, names: [], lines: [{ points: points.filter((point) => point.seen > 0 && "loss" in point).map((point) => ({ x: point.seen, y: point.loss })) }], x, y: { format: (value) => number(value, 2) } },
   ].filter((one) => one.lines.some((line) => line.points.length > 1));
   if (!charts.length) place.append(element("p", { class: "soft", text: words.no_curve }));

@@ -1,7 +1,7 @@
 // Watch: the last hour from the server's own counters, and what rounds have measured.
 
 import { ask, element, language, moment, note, number, percent, root, wordsOf } from "./page.js";
-import { chart, compact, legend } from "./charts.js";
+import { chart, compact, legend, rateOnAxis } from "./charts.js";
 
 const words = wordsOf("words");
 const $ = (id) => document.getElementById(id);
@@ -123,7 +123,7 @@ function drawQuality(quality) {
     says: known.map((version) => `${versionName(version.version)}: ${percent(version.value, 1)}`).join("; "),
     lines: [{ dots: true, points: known.map((version, index) => ({ x: index, y: version.value, low: version.low, high: version.high, label: `${versionName(version.version)} · ${percent(version.value, 1)}` })) }],
     x: { min: -0.5, max: known.length - 0.5, values: known.map((_, index) => index), format: (index) => versionName(known[index].version) },
-    y: { format: (value, step) => percent(value, step < 0.01 ? 1 : 0) },
+    y: { format: rateOnAxis },
   });
 }
 
@@ -185,9 +185,10 @@ function drawBudget(budget) {
   $("budget-part").hidden = points.length < 2;
   if (points.length < 2) return;
   const { gain } = budget;
-  const value = gain?.value;
-  $("budget-words").textContent = value === undefined ? "" : `${words.gain} ${number(100 * value, 2)} (${number(100 * gain.low, 2)} – ${number(100 * gain.high, 2)}) %.`;
-  chart($("budget"), { height: 180, says: points.map((point) => `${point.labels}: ${percent(point.value, 1)}`).join("; "), lines: [{ dots: true, points: points.map((point) => ({ x: point.labels, y: point.value })) }], x: { min: 0, format: (count) => `${compact(count)} ${words.labels}` }, y: { format: (rate, step) => percent(rate, step < 0.01 ? 1 : 0) } });
+  // Less than the figures show is nothing.
+  const told = gain && (gain.high < 0.00005 ? words.no_gain : `${words.gain} ${number(100 * gain.value, 2)} (${number(100 * gain.low, 2)} – ${number(100 * gain.high, 2)}) %.`);
+  $("budget-words").textContent = told ?? "";
+  chart($("budget"), { height: 180, says: points.map((point) => `${point.labels}: ${percent(point.value, 1)}`).join("; "), lines: [{ dots: true, points: points.map((point) => ({ x: point.labels, y: point.value })) }], x: { min: 0, format: (count) => `${compact(count)} ${words.labels}` }, y: { format: rateOnAxis } });
 }
 
 // --------------------------------------------------------------------------------------- rounds
