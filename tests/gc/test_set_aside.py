@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -97,6 +99,23 @@ def test_a_picture_that_comes_in_again_is_young_again(used: Workspace) -> None:
     assert used.store.read(path) == draw(99)
 
 
+def test_one_that_comes_in_again_between_the_look_and_the_move_stays(
+    used: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put_orphan(used, 99)
+    age(used)
+    among = References.among
+
+    def late(references: References, hashes: Iterable[str]) -> set[str]:
+        found = among(references, hashes)
+        keep(used.store, path, draw(99))
+        return found
+
+    monkeypatch.setattr(References, "among", late)
+    assert collect_garbage(used).count("picture") == 0
+    assert used.store.exists(path)
+
+
 def test_a_reference_that_comes_while_it_is_moved_brings_it_back(
     used: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,8 +149,8 @@ def test_an_upload_that_is_taken_in_between_two_looks_is_seen(
         return look(references)
 
     monkeypatch.setattr(References, "_waiting_uploads", late)
-    assert collect_garbage(used).count("picture") == 0
-    assert used.store.exists(record.path)
+    with ThreadPoolExecutor(1) as pool:
+        assert References(used, pool).among({record.sha256}) == {record.sha256}
 
 
 def test_a_catalogue_that_lost_its_rows_costs_no_picture(used: Workspace) -> None:
