@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -183,3 +184,28 @@ def test_the_queue_reads_its_head_through_the_index(workspace, add_samples) -> N
         ).all()
     assert "ix_samples_queue" in str(plan)
     assert "TEMP B-TREE" not in str(plan)
+
+
+def test_a_picture_that_was_sent_very_often_costs_no_more_than_its_newest_answer(
+    workspace, add_samples
+):
+    (number,) = add_samples([0.5])
+    same = {
+        "sample_id": number, "model": "vi-line", "version": "3", "confidence": 0.6, "user": "",
+        "sampled": "", "details": {"text": "c" * 100_000},
+    }  # fmt: skip
+    answers = [
+        {**same, "id": f"{now_ms:012x}{1:016x}", "value": f"lần {now_ms}",
+         "at": datetime.fromtimestamp(now_ms / 1e3, UTC)}
+        for now_ms in range(1_700_000_000_000, 1_700_000_000_300)
+    ]  # fmt: skip
+    with workspace.catalog.write() as connection:
+        connection.execute(predictions.insert(), answers)
+    tracemalloc.start()
+    try:
+        (item,) = next_items(workspace, "text", "an", 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert item.suggestion.value == "lần 1700000000299"
+    assert peak < 5_000_000

@@ -280,11 +280,14 @@ def read_suggestions(connection: sa.Connection, sample_ids: Sequence[int]) -> di
 
 def read_predictions(connection: sa.Connection, sample_ids: Sequence[int]) -> dict[int, Row]:
     """The newest answer that the server gave for each of these samples."""
-    query = (
-        sa.select(predictions)
+    # Ids begin with their time. One picture may have been sent a hundred thousand times: only the
+    # ids of all its answers are looked at, and of the newest the rest.
+    newest = (
+        sa.select(sa.func.max(predictions.c.id))
         .where(predictions.c.sample_id.in_(list(sample_ids)))
-        .order_by(predictions.c.at, predictions.c.id)
+        .group_by(predictions.c.sample_id)
     )
+    query = sa.select(predictions).where(predictions.c.id.in_(newest))
     return {row["sample_id"]: row for row in connection.execute(query).mappings()}
 
 
