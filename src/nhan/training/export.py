@@ -121,6 +121,41 @@ def compare(learner: Learner, session: Session, pictures: Pictures) -> Agreement
     return Agreement(count, worst, different)
 
 
+def prove(
+    learner: Learner, session: Session, pictures: Pictures, *, name: str, hint: str
+) -> Agreement:
+    """Compare, and refuse what disagrees.
+
+    Args:
+        learner: trained, on the CPU.
+        session: runs what was exported.
+        pictures: real prepared samples.
+        name: of what was exported, for the message.
+        hint: what to do where it disagrees.
+
+    Raises:
+        ExportRefused: an answer differs, or a score by more than `TOLERANCE`.
+    """
+    agreement = compare(learner, session, pictures)
+    if agreement.different or not agreement.max_difference <= TOLERANCE:
+        raise ExportRefused(
+            f"{name} disagrees with the trained network: {agreement.different} of "
+            f"{agreement.samples} answers differ, scores by up to {agreement.max_difference:.2g}",
+            hint=hint,
+        )
+    return agreement
+
+
+def need_samples(pictures: Pictures, *, name: str, hint: str) -> None:
+    """Refuse to export what nothing can be compared on.
+
+    Raises:
+        ExportRefused: there is not one sample.
+    """
+    if not len(pictures):
+        raise ExportRefused(f"there are no samples to compare {name} on", hint=hint)
+
+
 def export_onnx(learner: Learner, pictures: Pictures) -> tuple[bytes, Agreement]:
     """Write the network as ONNX and prove that it says what the network says.
 
@@ -131,20 +166,11 @@ def export_onnx(learner: Learner, pictures: Pictures) -> tuple[bytes, Agreement]
     Raises:
         ExportRefused: an answer differs, or a score by more than `TOLERANCE`.
     """
-    if not len(pictures):
-        raise ExportRefused(
-            "there are no samples to compare the exported model on",
-            hint="give the dataset a validation split",
-        )
+    name = "the exported model"
+    need_samples(pictures, name=name, hint="give the dataset a validation split")
     model = to_onnx(learner, _batch(learner, [pictures[0], pictures[len(pictures) - 1]]))
-    agreement = compare(learner, open_onnx(model), pictures)
-    if agreement.different or not agreement.max_difference <= TOLERANCE:
-        raise ExportRefused(
-            f"the exported model disagrees with the trained one: {agreement.different} of "
-            f"{agreement.samples} answers differ, scores by up to {agreement.max_difference:.2g}",
-            hint="train in float32, or report the versions of torch and onnxruntime",
-        )
-    return model, agreement
+    hint = "train in float32, or report the versions of torch and onnxruntime"
+    return model, prove(learner, open_onnx(model), pictures, name=name, hint=hint)
 
 
 @contextmanager

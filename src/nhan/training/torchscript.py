@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from nhan.errors import ExportRefused
 from nhan.tasks.base import Feed
 from nhan.tasks.learner import Learner
-from nhan.training.export import TOLERANCE, Agreement, compare
+from nhan.training.export import Agreement, need_samples, prove
 from nhan.training.loader import Pictures
 
 
@@ -73,19 +72,12 @@ def export_torchscript(learner: Learner, pictures: Pictures) -> tuple[bytes, Agr
         pictures: real prepared samples, at least one.
 
     Raises:
-        ExportRefused: an answer differs, or a score by more than `TOLERANCE`.
+        ExportRefused: an answer differs, or a score by more than `export.TOLERANCE`.
     """
-    if not len(pictures):
-        raise ExportRefused(
-            "there are no samples to compare the TorchScript file on",
-            hint="import and freeze some labelled pictures of the task first",
-        )
+    name = "the TorchScript file"
+    hint = "import and freeze some labelled pictures of the task first"
+    need_samples(pictures, name=name, hint=hint)
     model = to_torchscript(learner, pictures)
-    agreement = compare(learner, ScriptSession(model, learner.exportable().inputs), pictures)
-    if agreement.different or not agreement.max_difference <= TOLERANCE:
-        raise ExportRefused(
-            f"the TorchScript file disagrees with the trained network: {agreement.different} of "
-            f"{agreement.samples} answers differ, scores by up to {agreement.max_difference:.2g}",
-            hint="export to ONNX instead, and report the version of torch",
-        )
-    return model, agreement
+    session = ScriptSession(model, learner.exportable().inputs)
+    hint = "export to ONNX instead, and report the version of torch"
+    return model, prove(learner, session, pictures, name=name, hint=hint)
