@@ -107,6 +107,9 @@ class Unseen:
             known = count_links(connection, key)
         if not known or (not every and int(project.get("task_number") or 0) >= known):
             return False
+        # Before the list is read: a task that a push makes meanwhile is in neither, and not gone.
+        with self.workspace.catalog.read() as connection:
+            links = list(all_links(connection, key))
         there: set[int] = set()
         after = 0
         while page := self.client.tasks(
@@ -114,9 +117,7 @@ class Unseen:
         ):
             after = int(page[-1]["id"])
             there |= {int(one["id"]) for one in page}
-        with self.workspace.catalog.read() as connection:
-            gone = [link for link in all_links(connection, key) if link.task_id not in there]
-        for part in _parts(gone):
+        for part in _parts([link for link in links if link.task_id not in there]):
             self._forget(part)
         return True
 
@@ -125,7 +126,9 @@ class Unseen:
             samples = load_samples(connection, self.connection.task, [link.sha256 for link in gone])
             events = []
             for link in gone:
-                sample = samples[link.sha256]
+                sample = samples.get(link.sha256)
+                if sample is None:  # erased here meanwhile, its task along with it
+                    continue
                 lost = standing.lose_task(sample)
                 self.report.deleted += 1
                 self.report.unlabelled += lost
