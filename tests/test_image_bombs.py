@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from nhan.errors import BadPicture, NhanError, PictureTooLarge
+from nhan.errors import BadPicture, NhanError, PictureTooLarge, UnsupportedPicture
 from nhan.images import PictureLimits, check_structure, decode, is_intricate, refuse_early
+from nhan.images.whole import check_whole
 
 LIMITS = PictureLimits()
 
@@ -247,3 +248,60 @@ def test_a_broken_rest_of_the_exif_does_not_lose_the_orientation() -> None:
     odd = struct.pack(">HHII", 0x8769, 4, 1, 0xFFFFFFF0)
     exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 2) + entry + odd + bytes(4)
     assert decode(small("JPEG", exif=exif)).shape == (60, 30, 3)
+
+
+def noisy(kind: str, mode: str, **options: object) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 61, 3), dtype=np.uint8)
+    return encode(Image.fromarray(noise).convert(mode), kind, **options)
+
+
+KINDS = [
+    ("PNG", "RGB", {}),
+    ("PNG", "1", {}),
+    ("PNG", "LA", {}),
+    ("JPEG", "RGB", {}),
+    ("JPEG", "L", {"progressive": True}),
+    ("WEBP", "RGB", {}),
+    ("WEBP", "RGBA", {"lossless": True}),
+    ("BMP", "RGB", {}),
+    ("BMP", "1", {}),
+    ("GIF", "P", {}),
+    ("TIFF", "RGB", {"compression": "tiff_lzw"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "mode", "options"), KINDS)
+def test_a_cut_file_is_told_undecoded_and_never_one_that_can_be_read(
+    kind: str, mode: str, options: dict[str, object]
+) -> None:
+    """The decoder itself says what can be read: Pillow, without our checks before it."""
+    data = noisy(kind, mode, **options)
+    told = 0
+    ends = [*range(20, len(data), max(1, len(data) // 60)), *range(len(data) - 30, len(data))]
+    for end in ends:
+        try:
+            check_whole(data[:end])
+        except BadPicture:
+            told += 1
+            with pytest.raises((OSError, SyntaxError)), Image.open(io.BytesIO(data[:end])) as cut:
+                cut.load()
+    check_whole(data)
+    assert told > len(ends) * 0.6
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        small("PNG")[:16] + struct.pack(">II", 8000, 4000) + small("PNG")[24:],
+        small("BMP")[:18] + struct.pack("<ii", 4000, 4000) + small("BMP")[26:],
+    ],
+    ids=["png", "bmp"],
+)
+def test_a_header_that_promises_more_than_the_file_can_hold(data: bytes) -> None:
+    with pytest.raises(BadPicture, match="truncated or damaged"):
+        refuse_early(data, LIMITS)
+
+
+def test_a_wave_file_is_no_damaged_picture() -> None:
+    with pytest.raises(UnsupportedPicture):
+        decode(b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + bytes(28))

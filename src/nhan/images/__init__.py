@@ -5,6 +5,7 @@ the same pixels: uint8 RGB, EXIF orientation applied, transparency laid over whi
 
     limits      what a picture may cost, and how it is refused
     headers     the size that a header announces, by arithmetic on bytes
+    whole       whether a file is all there
     structure   what could keep a decoder busy for seconds, told before one is opened
     decode      bytes to RGB
     alike       hashes: the same file, nearly the same picture

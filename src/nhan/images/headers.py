@@ -12,12 +12,13 @@ from contextlib import suppress
 
 _OLDEST_BMP_HEAD = 12  # bytes; newer heads have 32-bit sides
 _TIFF_SHORT = 3
-_JPEG_START_OF_SCAN = 0xDA
+JPEG_SCAN = 0xDA
 # Start of a frame, whatever its coding; the three left out are tables.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Nobody needs so many before the size is told, but a hostile file would make us walk for ever.
 _MAX_SEGMENTS, _MAX_ENTRIES, _MAX_BLOCKS = 100, 100, 100
-_GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER, _GIF_COMMENT = 0x21, 0x2C, 0x3B, 0xFE
+GIF_IMAGE = 0x2C
+_GIF_EXTENSION, _GIF_TRAILER, _GIF_COMMENT = 0x21, 0x3B, 0xFE
 _PADDING = re.compile(rb"\xff+")
 
 # A JPEG segment: its marker (-1 for bytes that belong to none), and where its content lies.
@@ -57,7 +58,7 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
             continue
         after = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         yield marker, at + 4, after
-        if marker == _JPEG_START_OF_SCAN or after < at + 4:
+        if marker == JPEG_SCAN or after < at + 4:
             return
         at = after
 
@@ -74,7 +75,7 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
         while data[at] != _GIF_TRAILER:
             kind, at = data[at], at + 1
             yield kind, at
-            if kind == _GIF_IMAGE:
+            if kind == GIF_IMAGE:
                 return
             if kind != _GIF_EXTENSION:
                 continue  # decoders skip what is no block
@@ -88,6 +89,21 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
             at += 1
 
 
+def tiff_offset(data: bytes) -> int:
+    """Where a TIFF's first directory is said to be.
+
+    Raises:
+        struct.error: not even that is there.
+    """
+    order = "<" if data[:1] == b"I" else ">"
+    form, at = ("Q", 8) if _is_big(data) else ("I", 4)
+    return int(struct.unpack_from(order + form, data, at)[0])
+
+
+def _is_big(data: bytes) -> bool:
+    return 43 in data[2:4]
+
+
 def tiff_directory(data: bytes, wanted: frozenset[int]) -> tuple[int, dict[int, int]]:
     """How many entries the first directory has, and the wanted ones' single numbers.
 
@@ -95,10 +111,9 @@ def tiff_directory(data: bytes, wanted: frozenset[int]) -> tuple[int, dict[int, 
         struct.error: the directory is cut off, or not where the header says.
     """
     order = "<" if data[:1] == b"I" else ">"
-    if 43 in data[2:4]:  # BigTIFF: 64 bits for what has 32, or for the count 16, in TIFF
-        at, count, step, value = struct.unpack_from(order + "Q", data, 8)[0], "Q", 20, 12
-    else:
-        at, count, step, value = struct.unpack_from(order + "I", data, 4)[0], "H", 12, 8
+    # BigTIFF has 64 bits for what has 32, or for the count 16, in TIFF.
+    count, step, value = ("Q", 20, 12) if _is_big(data) else ("H", 12, 8)
+    at = tiff_offset(data)
     if at > len(data):
         raise struct.error("the directory is beyond the end")
     (entries,) = struct.unpack_from(order + count, data, at)
@@ -121,7 +136,7 @@ def _gif_size(data: bytes) -> tuple[int, int]:
     """The screen, or the first image where that is larger: decoders enlarge the screen then."""
     width, height = struct.unpack_from("<HH", data, 6)
     for number, (kind, at) in enumerate(gif_blocks(data)):
-        if kind == _GIF_IMAGE:
+        if kind == GIF_IMAGE:
             left, top, wide, high = struct.unpack_from("<HHHH", data, at)
             return max(width, left + wide), max(height, top + high)
         if number == _MAX_BLOCKS:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 
 from nhan.errors import BadPicture
 from nhan.images.headers import (
     JPEG_FRAMES,
+    JPEG_SCAN,
     announced_size,
     gif_blocks,
     jpeg_segments,
@@ -31,9 +32,9 @@ from nhan.images.limits import (
     too_many_pixels,
     unidentified,
 )
+from nhan.images.whole import FEW_PARTS, check_whole, png_chunks
 
 # How much of a file is looked at where nobody may be kept waiting: some ten microseconds.
-_FEW_PARTS = 64
 _FEW_BYTES = 100_000
 
 # Encoders cut the pixels into pieces of 8 kB; ten megabytes are then 1,200 chunks.
@@ -48,7 +49,7 @@ _MAX_SEGMENTS = 1_000
 _MAX_JUNK = 65_536
 # A progressive JPEG has about ten; each goes over the whole picture.
 _MAX_SCANS = 100
-_SCAN = b"\xff\xda"
+_SCAN = bytes((0xFF, JPEG_SCAN))
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 # Of 255 bytes at most, but XMP in a GIF makes many more of its bytes.
 _MAX_BLOCKS = 20_000
@@ -84,6 +85,7 @@ def refuse_early(data: bytes, limits: PictureLimits) -> None:
         _check_tiff(data, width * height)
     elif data.startswith(b"BM"):
         _check_bmp(data)
+    check_whole(data)
 
 
 def is_intricate(data: bytes) -> bool:
@@ -97,7 +99,7 @@ def is_intricate(data: bytes) -> bool:
         if data.startswith(b"\xff\xd8"):
             return _is_intricate_jpeg(data)
         if data.startswith(b"GIF8"):
-            return sum(1 for _ in islice(gif_blocks(data), _FEW_PARTS)) == _FEW_PARTS
+            return sum(1 for _ in islice(gif_blocks(data), FEW_PARTS)) == FEW_PARTS
     return False
 
 
@@ -105,43 +107,34 @@ def check_structure(data: bytes) -> None:
     """Refuse a file whose parts would keep a decoder busy, after some milliseconds at most.
 
     Raises:
-        BadPicture: it has more parts, or more compressed metadata, than any real picture.
+        BadPicture: it has more parts, or more compressed metadata, than any real picture; or it is
+            cut off.
     """
     for magic, check in _CHECKS.items():
         if data.startswith(magic):
             with suppress(struct.error, IndexError):  # cut off: the decoder says so
                 check(data)
+            check_whole(data, parts=None)
             return
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    at, end = 8, len(data) - 8
-    while at <= end:
-        length = int.from_bytes(data[at : at + 4], "big")
-        kind = data[at + 4 : at + 8]
-        yield kind, at + 8, at + 8 + length
-        if kind == b"IEND":
-            return  # what was appended is not read
-        at += 12 + length
 
 
 def _is_intricate_png(data: bytes) -> bool:
     number = 0
-    for kind, _, _ in islice(_png_chunks(data), _FEW_PARTS):
+    for kind, _, _ in islice(png_chunks(data), FEW_PARTS):
         if kind in _COMPRESSED:
             return True
         number += 1
-    return number == _FEW_PARTS
+    return number == FEW_PARTS
 
 
 def _is_intricate_jpeg(data: bytes) -> bool:
     progressive, colours = False, 0
-    for marker, start, _ in islice(jpeg_segments(data), _FEW_PARTS):
+    for marker, start, _ in islice(jpeg_segments(data), FEW_PARTS):
         if marker < 0:
             return True
         if marker in JPEG_FRAMES:
             progressive, colours = marker in _PROGRESSIVE, data[start + 5]
-        elif marker == _SCAN[1]:
+        elif marker == JPEG_SCAN:
             if not progressive and data[start] == colours:
                 return False  # one scan with every colour in it is the only one
             return len(data) > _FEW_BYTES or data.count(_SCAN) > _MAX_SCANS
@@ -150,7 +143,7 @@ def _is_intricate_jpeg(data: bytes) -> bool:
 
 def _check_png(data: bytes) -> None:
     left, compressed = _MAX_INFLATED, 0
-    for number, (kind, start, end) in enumerate(_png_chunks(data)):
+    for number, (kind, start, end) in enumerate(png_chunks(data)):
         if number >= _MAX_CHUNKS:
             raise overloaded(f"over {_MAX_CHUNKS:,} chunks")
         if kind in _COMPRESSED:
