@@ -152,6 +152,8 @@ def _environment() -> Environment:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        # A server shows the pages it was started with, even while a new release is installed.
+        auto_reload=False,
         undefined=StrictUndefined,
     )
     # Names in JSON blocks stay readable; the encoder escapes what could end the block.

@@ -123,6 +123,7 @@ export function compact(value) {
 }
 
 /** A rate beside an axis: as many digits as tell its levels apart. */
-export function rateOnAxis(value, step = 0) {
-  return percent(value, step < 0.001 ? 2 : step < 0.01 ? 1 : 0);
+export function rateOnAxis(value, step = 0.0001) {
+  const told = [0, 1].find((digits) => Math.abs(100 * step * 10 ** digits - Math.round(100 * step * 10 ** digits)) < 1e-6);
+  return percent(value, told ?? 2);
 }
