@@ -452,7 +452,8 @@ def test_workers_killed_again_and_again_are_back_at_once(server, toy_picture):
         os.kill(workers[number % 2], signal.SIGKILL)
         begun = time.monotonic()
         server.until(lambda: len(server.children()) == 3)
-        assert server.predict(toy_picture("đ"))[0] == 200
+        # Where the machine is busy the other worker may be a replacement too that still loads.
+        server.until(lambda: server.predict(toy_picture("đ"))[0] == 200)
         longest = max(longest, time.monotonic() - begun)
         time.sleep(0.1)
     assert longest < 4, "a pause for children that keep dying would take seconds"
