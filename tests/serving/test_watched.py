@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nhan.errors import StorageError
-from nhan.serving.metrics import _watched
+from nhan.serving.exposition import _watched
 from nhan.serving.roster import Deployment, Roster
 from nhan.serving.watched import Watched
 from nhan.storage import Store, open_store

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from nhan.errors import Conflict, Forbidden, GateRefused, NotFound
 from nhan.serving.context import Context, context_of
-from nhan.serving.metrics import exposition
+from nhan.serving.exposition import exposition
 from nhan.serving.roster import Deployment
 
 router = APIRouter(tags=["admin"])
