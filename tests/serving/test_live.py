@@ -18,6 +18,7 @@ from nhan.images import PictureLimits
 from nhan.models.package import publish
 from nhan.models.registry import Promotion, Registry
 from nhan.serving.engine.threads import ThreadLane
+from nhan.serving.exposition import exposition
 from nhan.serving.live import Live
 from nhan.serving.roster import Deployment, Roster
 
@@ -261,11 +262,12 @@ class TestTrials:
                 await running.context.live.refresh()
                 answer = (await running.ask(toy_picture("đă"))).json()
                 await asyncio.gather(*service._silent)
-                return answer, service.trials.report()
+                return answer, service.trials.report(), exposition(running.context)
 
-        answer, report = asyncio.run(scenario())
+        answer, report, shown = asyncio.run(scenario())
         assert answer["version"] == "1"
         assert report["shadow_answers"] == {"toy@2": {"agree": 0, "differ": 1}}
+        assert b'nhan_shadow_answers_total{agrees="false",model="toy@2"} 1.0' in shown
         assert report["differences"][0]["answer"] == "ĐĂ"
 
     def test_a_candidate_that_cannot_run_is_reported_and_nothing_else(

@@ -134,6 +134,8 @@ class TestAdmin:
             async with serving() as running:
                 await running.ask(toy_picture("đăâ"))
                 await running.ask(b"nothing")
+                # The first is told at the door, this one by the decoder.
+                await running.ask(toy_picture("đ", "TIFF")[:-20])
                 import httpx
 
                 transport = httpx.ASGITransport(create_admin_app(running.context))
@@ -148,7 +150,9 @@ class TestAdmin:
             (sample.labels["status"], sample.labels["model"]): sample.value
             for sample in families["nhan_requests"].samples
         }
-        assert counted == {("200", "toy@1"): 1, ("415", ""): 1}
+        assert counted == {("200", "toy@1"): 1, ("415", ""): 1, ("400", ""): 1}
+        refused = {one.labels["reason"]: one.value for one in families["nhan_refusals"].samples}
+        assert refused == {"unsupported_picture": 1, "bad_picture": 1}
         champion = families["nhan_champion_info"].samples[0]
         assert (champion.labels["model"], champion.labels["version"]) == ("toy", "1")
         for name in ("nhan_stage_seconds", "nhan_confidence", "nhan_answer_characters",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from starlette.requests import Request
 
-from nhan.errors import BadRequest, NhanError
+from nhan.errors import BadPicture, BadRequest, NhanError
 from nhan.serving.context import Context
 from nhan.serving.service import Prediction
 from nhan.uploads.collect import Answered, Collector
@@ -43,7 +44,8 @@ async def answer(
         NhanError: see `Service.predict`.
         SpoolFull: they cannot be kept, and the settings say not to answer then.
     """
-    await context.examiner.examine(pictures, context.limits)
+    with _counted(context):
+        await context.examiner.examine(pictures, context.limits)
     collector = context.collector
     keeping = collector is not None and collector.on and wants_keeping(request)
     user = ""
@@ -51,17 +53,30 @@ async def answer(
         user = user_of(request)
         collector.require_room()
     service, left = context.service, gone(request)
-    if len(pictures) == 1:
-        only = await service.predict(pictures[0], model=model, version=version, gone=left)
-        predictions = [only]
-    else:
-        predictions = await service.predict_many(pictures, model=model, version=version, gone=left)
+    with _counted(context):
+        if len(pictures) == 1:
+            only = await service.predict(pictures[0], model=model, version=version, gone=left)
+            predictions = [only]
+        else:
+            predictions = await service.predict_many(
+                pictures, model=model, version=version, gone=left
+            )
     headers = model_header(predictions)
     kept = False
     if collector is not None and keeping and predictions:
         kept = await _keep(request, collector, predictions, pictures, user)
     headers["X-Nhan-Collected"] = "yes" if kept else "no"
     return Answers(predictions, headers)
+
+
+@contextmanager
+def _counted(context: Context) -> Iterator[None]:
+    """Count the pictures that are refused; the queue counts what it turns away itself."""
+    try:
+        yield
+    except BadPicture as error:
+        context.metrics.refused(error.code)
+        raise
 
 
 def model_header(predictions: Sequence[Prediction]) -> dict[str, str]:

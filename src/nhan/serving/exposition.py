@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from nhan.serving.context import Context
+    from nhan.serving.trials import Trials
     from nhan.uploads.collect import CollectionReport
 
 
@@ -33,6 +34,7 @@ class _Collector:
 
     def collect(self) -> Iterator[Metric]:
         yield from _counters(self._context.metrics)
+        yield _shadows(self._context.service.trials)
         yield from _histograms(self._context.metrics)
         yield from _state(self._context)
         if self._context.watched is not None:
@@ -52,14 +54,6 @@ def _counters(metrics: Metrics) -> Iterator[Metric]:
     for (route, status, model), count in metrics.requests.items():
         requests.add_metric([route, str(status), model], count)
     yield requests
-    shadow = CounterMetricFamily(
-        "nhan_shadow_answers",
-        "Silent answers of candidates, by whether they agree with the champion.",
-        labels=["model", "agrees"],
-    )
-    for (model, agrees), count in metrics.shadow.items():
-        shadow.add_metric([model, str(agrees).lower()], count)
-    yield shadow
     for name, text, label, counts in (
         ("nhan_refusals", "Pictures not answered, by reason.", "reason", metrics.refusals),
         ("nhan_swaps", "Champions that went live.", "model", metrics.swaps),
@@ -78,6 +72,19 @@ def _counters(metrics: Metrics) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "nhan_workers_lost", "Workers that died and were replaced.", value=metrics.workers_lost
     )
+
+
+def _shadows(trials: Trials) -> Metric:
+    from prometheus_client.core import CounterMetricFamily
+
+    shadow = CounterMetricFamily(
+        "nhan_shadow_answers",
+        "Silent answers of candidates, by whether they agree with the champion.",
+        labels=["model", "agrees"],
+    )
+    for (model, agrees), count in trials.agreed.items():
+        shadow.add_metric([model, str(agrees).lower()], count)
+    return shadow
 
 
 def _histograms(metrics: Metrics) -> Iterator[Metric]:

@@ -63,7 +63,6 @@ class Metrics:
         self.refusals: Counter[str] = Counter()
         self.swaps: Counter[str] = Counter()
         self.models_refused: Counter[str] = Counter()
-        self.shadow: Counter[tuple[str, bool]] = Counter()
         self.corrections: Counter[str] = Counter()
         self.workers_lost = 0
         self.duration = Histogram(_STAGE_S)
