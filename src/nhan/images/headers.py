@@ -19,7 +19,8 @@ JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENTS, _MAX_ENTRIES, _MAX_BLOCKS = 100, 100, 100
 GIF_IMAGE = 0x2C
 _GIF_EXTENSION, _GIF_TRAILER, _GIF_COMMENT = 0x21, 0x3B, 0xFE
-_PADDING = re.compile(rb"\xff+")
+# Looked at in pieces, so that whoever looks at a few of them is done soon.
+_PADDING = re.compile(rb"\xff{1,4096}")
 
 # A JPEG segment: its marker (-1 for bytes that belong to none), and where its content lies.
 Segment = tuple[int, int, int]
