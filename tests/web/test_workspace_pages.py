@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
+from nhan.datasets import audit
 from nhan.datasets.freeze import freeze
 from nhan.models.package import publish
 from nhan.models.registry import Promotion, Registry
@@ -17,6 +21,8 @@ from nhan.serving import sessions
 from nhan.serving.app import create_app
 from nhan.serving.keys import add_key, load_keyring
 from nhan.settings import ServeSettings
+from nhan.tasks.classes import check as classes_check
+from nhan.tasks.text import check as text_check
 from nhan.web.errand import Errands
 from nhan.web.mount import furnish
 from nhan.web.pulse import quantile
@@ -90,6 +96,23 @@ def test_the_label_doctor_gives_pictures_of_its_examples(ask, shop):
     for finding in found["findings"]:
         for example in finding["examples"]:
             assert example["sample"] is None or len(example["sha256"]) == 64
+
+
+def test_the_page_has_words_and_advice_for_whatever_the_doctor_finds(ask, shop):
+    """Every `("code", "severity", …)` in the checks' sources."""
+    codes = set()
+    for module in (audit, text_check, classes_check):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            parts = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+            values = [part.value for part in parts[:2] if isinstance(part, ast.Constant)]
+            if len(values) == 2 and values[1] in ("error", "warning", "info"):
+                codes.add(values[0])
+    assert {"too_long", "one_class", "class_small", "near_duplicates"} <= codes
+    (page,) = ask(("GET", "/data", {"accept-language": "vi"}), root=shop.root)
+    words = json.loads(re.search(r'id="words">(.*?)</script>', page.text, re.S).group(1))
+    assert codes <= set(words["codes"])
+    # What an impossible name should be is the doctor's own hint: it depends on the name.
+    assert codes - {key.partition(" ")[0] for key in words["advice"]} <= {"bad_class_name"}
 
 
 def test_two_versions_are_compared_and_wrong_names_told(ask, shop, error_of):
