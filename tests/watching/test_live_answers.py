@@ -8,8 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from blocks import picture
 
+from nhan.catalog.schema import corrections, predictions
 from nhan.datasets.freeze import freeze
 from nhan.models.bundled import bundled_package
 from nhan.models.package import publish
@@ -48,6 +50,39 @@ def test_quality_rests_on_random_uploads_alone(workspace: Workspace, answered: A
     assert json.loads(workspace.store.read(f"watching/{MODEL}/quality.json")) == found
     assert of_version(found, found["version"]) == version
     assert of_version(found, "77") is None
+
+
+def test_what_users_corrected_stands_for_what_users_corrected_only(
+    workspace: Workspace, answered: Answered
+) -> None:
+    """Of 100 chosen by chance 10 were corrected, and got their label first."""
+    wrong = answered([picture(n) for n in range(10)], ["abcd"] * 10, truths=["wxyz"] * 10,
+                     sampled="random")  # fmt: skip
+    with workspace.catalog.write() as connection:
+        for number in wrong:
+            (prediction,) = connection.scalars(
+                sa.select(predictions.c.id).where(predictions.c.sample_id == number)
+            )
+            connection.execute(
+                corrections.insert().values(
+                    id=f"c{number}", prediction_id=prediction, value="wxyz", given_by="lan",
+                    at=datetime.now(UTC),
+                )
+            )  # fmt: skip
+    answered([picture(n) for n in range(10, 80)], ["abcd"] * 70, sampled="random")
+    (version,) = estimate_quality(workspace, MODEL)["versions"]
+    assert (version["chosen"], version["samples"], version["value"]) == (80, 0, None)
+    # Twenty of the other ninety are looked at: 19 right, one with one letter of four wrong.
+    answered([picture(n) for n in range(80, 100)], ["abcd"] * 20, truths=["abcd"] * 19 + ["abcx"],
+             sampled="random")  # fmt: skip
+    (version,) = estimate_quality(workspace, MODEL)["versions"]
+    assert (version["chosen"], version["samples"]) == (100, 30)
+    assert version["value"] == pytest.approx(0.1 * 1 + 0.9 * (1 / 80))
+    assert version["low"] < version["value"] < version["high"]
+    assert version["right"]["value"] == pytest.approx(0.9 * 19 / 20)
+    # Ten answers of weight 1 and twenty of 4.5 tell as much as 100² / 415 equal ones.
+    effective = 100**2 / 415
+    assert version["right"]["low"] == pytest.approx(wilson(0.855 * effective, effective)[0])
 
 
 def test_a_model_that_nobody_reviewed_has_no_estimate(

@@ -3,13 +3,19 @@
 What people correct, or what a policy finds doubtful, is no fair sample: its error rate is far too
 high. A small random share of all uploads goes to review as well (`uploads.random_share`); the
 answers to those, against the labels that now stand, estimate the error rate of the whole stream.
+
+Of that share, too, what users correct gets its label first, and it is mostly wrong. So answers that
+were corrected and answers that were not are two strata: each known answer stands for its stratum.
+
+Source: Cochran 1977, Sampling Techniques, on stratification after the sample was drawn; effective
+sample size: Kish 1965, Survey Sampling.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +23,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nhan.catalog import TRAINABLE
-from nhan.catalog.schema import labels, predictions, samples
+from nhan.catalog.schema import corrections, labels, predictions, samples
 from nhan.datasets.read import open_dataset
 from nhan.errors import NotFound
 from nhan.evaluation.intervals import bootstrap
@@ -40,6 +46,7 @@ class _Answer:
     sha256: str
     answer: str
     truth: str | None
+    corrected: bool
 
 
 def estimate_quality(workspace: Workspace, model: str) -> dict[str, Any] | None:
@@ -55,7 +62,8 @@ def estimate_quality(workspace: Workspace, model: str) -> dict[str, Any] | None:
         What `quality.json` holds; None for a model that does not answer. Per version: `samples`,
         the task's primary rate with `low` and `high` (95 %, bootstrap over pictures), and
         `right`, the share of wholly right answers (95 %, Wilson). `chosen` counts what chance
-        chose, so that one sees how much of it has been looked at.
+        chose, so that one sees how much of it has been looked at. While only answers that users
+        corrected have a label, `samples` is 0: they tell nothing of the others.
     """
     package = answering(workspace, model)
     if package is None:
@@ -68,11 +76,18 @@ def estimate_quality(workspace: Workspace, model: str) -> dict[str, Any] | None:
     for version in sorted(by_version, key=_natural):
         trained = _learned(workspace, model, version)
         chosen = [one for one in by_version[version] if one.sha256 not in trained]
-        known = [one for one in chosen if one.truth is not None]
-        rates = [task.rate(one.truth or "", one.answer) for one in known]
-        interval = bootstrap([rate.errors for rate in rates], [rate.weight for rate in rates])
-        right = sum(rate.errors == 0 for rate in rates)
-        low, high = wilson(right, len(rates))
+        known = _known(chosen)
+        rates = [task.rate(one.truth or "", one.answer) for one, _ in known]
+        share = [times for _, times in known]
+        interval = bootstrap(
+            [rate.errors * times for rate, times in zip(rates, share, strict=True)],
+            [rate.weight * times for rate, times in zip(rates, share, strict=True)],
+        )
+        right = sum(
+            times for rate, times in zip(rates, share, strict=True) if rate.errors == 0
+        ) / max(sum(share), 1.0)
+        effective = sum(share) ** 2 / max(sum(times * times for times in share), 1.0)
+        low, high = wilson(right * effective, effective)
         versions.append(
             {
                 "version": version,
@@ -81,7 +96,7 @@ def estimate_quality(workspace: Workspace, model: str) -> dict[str, Any] | None:
                 "value": interval.value if known else None,
                 "low": interval.low if known else None,
                 "high": interval.high if known else None,
-                "right": {"value": right / len(rates) if rates else None, "low": low, "high": high},
+                "right": {"value": right if rates else None, "low": low, "high": high},
             }
         )
     document = {
@@ -105,8 +120,20 @@ def of_version(document: dict[str, Any], version: str) -> dict[str, Any] | None:
     return None
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share; 0 to 1 for none.
+def _known(chosen: Sequence[_Answer]) -> list[tuple[_Answer, float]]:
+    """The answers whose truth is known, and for how many of the chosen each of them stands."""
+    found: list[tuple[_Answer, float]] = []
+    for corrected in (False, True):
+        stratum = [one for one in chosen if one.corrected == corrected]
+        known = [one for one in stratum if one.truth is not None]
+        if stratum and not known and not corrected:
+            return []
+        found += [(one, len(stratum) / len(known)) for one in known]
+    return found
+
+
+def wilson(right: float, count: float) -> tuple[float, float]:
+    """The 95 % interval of a share; 0 to 1 for none. Both may be effective numbers.
 
     Source: Wilson 1927, Probable inference, the law of succession, and statistical inference.
     """
@@ -127,6 +154,7 @@ def _random_answers(workspace: Workspace, model: str, task: str) -> Iterable[_An
         sa.select(
             predictions.c.version, predictions.c.at, samples.c.sha256, predictions.c.value,
             labels.c.value, samples.c.state,
+            sa.exists().where(corrections.c.prediction_id == predictions.c.id),
         )
         .join(samples, samples.c.id == predictions.c.sample_id)
         .outerjoin(labels, labels.c.id == samples.c.label_id)
@@ -138,10 +166,12 @@ def _random_answers(workspace: Workspace, model: str, task: str) -> Iterable[_An
     with workspace.catalog.read() as connection:
         rows = connection.execute(query).all()
     first: dict[tuple[str, str], _Answer] = {}
-    for number, at, sha256, answer, truth, state in rows:
+    for number, at, sha256, answer, truth, state, corrected in rows:
         version = f"{number} (bundled)" if number in bundled and at < bundled[number] else number
         stands = truth if state in TRAINABLE else None
-        first.setdefault((version, sha256), _Answer(version, sha256, answer, stands))
+        first.setdefault(
+            (version, sha256), _Answer(version, sha256, answer, stands, bool(corrected))
+        )
     return first.values()
 
 
