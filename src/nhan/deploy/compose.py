@@ -232,9 +232,10 @@ cat > /tmp/s3.json <<END
   "credentials": [{"accessKey": "$S3_ACCESS_KEY", "secretKey": "$S3_SECRET_KEY"}]}]}
 END
 (until echo "s3.bucket.create -name nhan" | weed shell >/dev/null 2>&1; do sleep 1; done) &
-# As many volumes as the disk holds; by default they end at 240 GB.
-exec weed server -dir=/data -volume.max=0 -ip=127.0.0.1 -ip.bind=0.0.0.0 \\
-  -s3 -s3.config=/tmp/s3.json
+# As many volumes as the disk holds, of 1 GB: of the usual 30 GB a small disk holds too few, and the
+# usual eight end at 240 GB.
+exec weed server -dir=/data -volume.max=0 -master.volumeSizeLimitMB=1024 \\
+  -ip=127.0.0.1 -ip.bind=0.0.0.0 -s3 -s3.config=/tmp/s3.json
 """
 
 
