@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import threading
 import time
 
 import pytest
@@ -246,3 +247,30 @@ def test_the_connection_goes_to_the_address_that_was_checked():
 
     assert get({"/": ok()}, resolver=rebinding)[0] == PICTURE
     assert len(turns) == 1
+
+
+def test_names_that_never_resolve_keep_no_others_from_a_thread(monkeypatch):
+    """The server's other work, promotions among it, has threads of its own."""
+    over = threading.Event()
+
+    def hangs(*_args, **_options):
+        over.wait(30)
+        raise OSError("no such host")
+
+    monkeypatch.setattr("socket.getaddrinfo", hangs)
+
+    async def scenario():
+        fetcher = Fetcher(FetchLimits(hosts=("*",), timeout_s=20))
+        asked = [
+            asyncio.create_task(fetcher.fetch(f"http://slow{number}.example/"))
+            for number in range(40)
+        ]
+        try:
+            await asyncio.sleep(0.2)
+            async with asyncio.timeout(5):
+                assert await asyncio.to_thread(lambda: "done") == "done"
+        finally:
+            over.set()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    asyncio.run(scenario())

@@ -14,7 +14,9 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import h11
@@ -101,9 +103,11 @@ class Fetcher:
         permit: Callable[[Address], bool] = is_public,
     ) -> None:
         self.limits = limits or FetchLimits()
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or self._look_up
         self._permit = permit
         self._turns = asyncio.Semaphore(_MAX_AT_ONCE)
+        # Of our own: a name that never resolves holds its thread, and others' work needs some too.
+        self._resolvers = ThreadPoolExecutor(_MAX_AT_ONCE, thread_name_prefix="resolve")
         self._tls: ssl.SSLContext | None = None
 
     async def fetch(self, url: str) -> bytes:
@@ -190,6 +194,13 @@ class Fetcher:
             raise UpstreamFailed(f"{host} does not speak HTTP properly: {error}") from error
         finally:
             writer.transport.abort()
+
+    async def _look_up(self, host: str, port: int) -> Sequence[str]:
+        ask = partial(
+            socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )
+        found = await asyncio.get_running_loop().run_in_executor(self._resolvers, ask)
+        return [str(entry[4][0]) for entry in found]
 
     def _certificates(self) -> ssl.SSLContext:
         """Whom we trust; read once, because reading them takes thirty milliseconds."""
@@ -292,9 +303,3 @@ def _allowed(host: str, port: int, hosts: Sequence[str]) -> bool:
         if name in ("*", host) or (name.startswith("*.") and host.endswith(name[1:])):
             return True
     return False
-
-
-async def _resolve(host: str, port: int) -> Sequence[str]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return [str(entry[4][0]) for entry in found]
