@@ -91,6 +91,15 @@ def test_wrong_addresses_are_named(tmp_path: Path) -> None:
         open_catalog("sqlite:///folder.db", directory=tmp_path)
 
 
+def test_a_catalogue_that_may_not_be_written_asks_for_the_right(tmp_path: Path) -> None:
+    catalog = open_catalog("sqlite:///c.db", directory=tmp_path)
+    with pytest.raises(StorageError, match="readonly") as caught, catalog.write() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+        log_event(connection, "x")
+    assert "right to write" in caught.value.hint
+    catalog.close()
+
+
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "c.db").write_bytes(b"no database at all, and long enough to be looked at" * 20)
     with pytest.raises(StorageError, match=r"c\.db is damaged: file is not a database"):

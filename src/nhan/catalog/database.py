@@ -17,6 +17,14 @@ from nhan.errors import MissingExtra, SettingsError, StorageError
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # Long enough for another process's bulk import batch, short enough that a stuck one is noticed.
 _BUSY_TIMEOUT_MS = 30_000
+# What to do about what SQLite says; and about everything else.
+_HINTS = {
+    "readonly": "whoever runs this needs the right to write the file and its folder",
+    "unable to open": "whoever runs this needs the right to read and write the file and its folder",
+    "locked": "another process has been writing for long; try again",
+    "disk is full": "make room, then run the same command again",
+}
+_HINT = "check that it is running and the address is right; `nhan doctor` tries it"
 # Any number; all migrating processes must agree on it.
 _MIGRATION_LOCK = 7_239_114
 
@@ -73,9 +81,11 @@ class Catalog:
         try:
             yield
         except sa.exc.OperationalError as error:
+            said = str(error.orig)
+            hint = next((hint for words, hint in _HINTS.items() if words in said), _HINT)
             raise StorageError(
-                f"the catalogue {self.engine.url.render_as_string()} cannot be used: {error.orig}",
-                hint="check that it is running and the address is right; `nhan doctor` tries it",
+                f"the catalogue {self.engine.url.render_as_string()} cannot be used: {said}",
+                hint=hint,
             ) from error
         except sa.exc.DatabaseError as error:
             if type(error) is not sa.exc.DatabaseError:  # a query of ours that is wrong
