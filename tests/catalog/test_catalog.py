@@ -93,8 +93,9 @@ def test_wrong_addresses_are_named(tmp_path: Path) -> None:
 
 def test_a_catalogue_that_may_not_be_written_asks_for_the_right(tmp_path: Path) -> None:
     catalog = open_catalog("sqlite:///c.db", directory=tmp_path)
+    with catalog.read() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")  # of the one connection of the pool
     with pytest.raises(StorageError, match="readonly") as caught, catalog.write() as connection:
-        connection.exec_driver_sql("PRAGMA query_only=ON")
         log_event(connection, "x")
     assert "right to write" in caught.value.hint
     catalog.close()
