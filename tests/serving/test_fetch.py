@@ -10,7 +10,8 @@ import time
 import pytest
 
 from nhan.errors import NhanError
-from nhan.serving.fetch import Fetcher, FetchLimits, check_url, is_public
+from nhan.serving.addresses import check_url, is_public
+from nhan.serving.fetch import Fetcher, FetchLimits
 
 PICTURE = b"\x89PNG pretend"
 
