@@ -184,7 +184,7 @@ def shoot(address: str, target: Path) -> None:
         with opened(browser, address, "/watch", "en", theme="dark") as page:
             page.locator("#rounds summary").first.wait_for(timeout=120_000)
             page.wait_for_timeout(1200)
-            keep(page, target / "watch.png", 2700)
+            keep(page, target / "watch.png", 3100)
         shots = []
         phones: list[tuple[str, Theme]] = [
             ("/", "light"),
@@ -211,7 +211,7 @@ def opened(
     context = browser.new_context(
         viewport={"width": width, "height": 800}, locale=language, color_scheme=theme
     )
-    context.add_init_script("localStorage.setItem('nhan-reviewer', 'An')")
+    context.add_init_script("localStorage.setItem('nhan-reviewer', 'Chi')")
     page = context.new_page()
     page.goto(address + path)
     yield page
