@@ -95,6 +95,5 @@ def _by_chance(confidences: NDArray[np.float64], place: NDArray[np.intp]) -> flo
     while len(found) < _DRAWS:
         draws = min(_DRAWS - len(found), max(1, _AT_ONCE // count))
         true = chance.random((draws, count)) < confidences
-        for row in true:
-            found.append(float(np.abs(np.bincount(place, row, _BINS) - sums).sum()) / count)
+        found += (float(np.abs(np.bincount(place, row, _BINS) - sums).sum()) / count for row in true)
     return float(np.mean(found))
