@@ -95,5 +95,7 @@ def _by_chance(confidences: NDArray[np.float64], place: NDArray[np.intp]) -> flo
     while len(found) < _DRAWS:
         draws = min(_DRAWS - len(found), max(1, _AT_ONCE // count))
         true = chance.random((draws, count)) < confidences
-        found += (float(np.abs(np.bincount(place, row, _BINS) - sums).sum()) / count for row in true)
+        found += (
+            float(np.abs(np.bincount(place, row, _BINS) - sums).sum()) / count for row in true
+        )
     return float(np.mean(found))
