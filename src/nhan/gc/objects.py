@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import PurePosixPath
 
 from nhan.datasets import layout as datasets
 from nhan.gc.references import References
@@ -78,8 +79,17 @@ class Objects:
             for one in self._store.entries("images")
             if one.modified < self._age.before and _PICTURE.fullmatch(one.path)
         )
-        for batch in _batches(old):
+        for batch in _batches(self._without_a_sample(old)):
             self._set_aside("picture", batch)
+
+    def _without_a_sample(self, pictures: Iterator[Entry]) -> Iterator[Entry]:
+        """A first look that is enough for nearly all of them."""
+        for batch in _batches(pictures):
+            hashes = [PurePosixPath(one.path).stem for one in batch]
+            known = self._references.samples(hashes)
+            yield from (
+                one for one, sha256 in zip(batch, hashes, strict=True) if sha256 not in known
+            )
 
     def datasets(self) -> None:
         """Set the files of freezes aside that were killed, or of which the last try is long ago."""

@@ -42,17 +42,18 @@ class References:
     def among(self, hashes: Iterable[str]) -> set[str]:
         """Those of the SHA-256 that something refers to."""
         asked = set(hashes)
-        found = self._samples(asked)
+        found = self.samples(asked)
         if left := asked - found:
             found |= left & self._waiting_uploads()
             found |= left & self._uploads_without_a_row
             found |= {one for one in left if _short(one) in self._frozen}
-            found |= self._samples(left - found)
+            found |= self.samples(left - found)
         return found
 
-    def _samples(self, hashes: set[str]) -> set[str]:
+    def samples(self, hashes: Iterable[str]) -> set[str]:
+        """Those of the SHA-256 that a sample has, of whatever task."""
         found: set[str] = set()
-        wanted = sorted(hashes)
+        wanted = sorted(set(hashes))
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
             query = sa.select(samples.c.sha256).where(samples.c.sha256.in_(some))
