@@ -228,6 +228,29 @@ def test_a_large_deep_picture_needs_little_more_than_its_pixels() -> None:
     assert peak < 40_000_000
 
 
+def overlapping_exif(entries: int, size: int) -> bytes:
+    """A directory whose entries all have the same bytes for their values."""
+    at = 8 + 2 + 12 * entries + 4
+    head = b"MM\0*\0\0\0\x08" + struct.pack(">H", entries)
+    listed = (struct.pack(">HHII", 40_000 + number, 7, size, at) for number in range(entries))
+    return b"Exif\0\0" + head + b"".join(listed) + bytes(4 + size)
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "size"), [("WEBP", 3_000, 300_000), ("JPEG", 2_700, 32_000)]
+)
+def test_overlapping_values_of_exif_take_no_memory(kind: str, entries: int, size: int) -> None:
+    """Pillow before 13 copied each."""
+    import tracemalloc
+
+    data = small(kind, exif=overlapping_exif(entries, size))
+    tracemalloc.start()
+    assert decode(data).shape == (30, 60, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_photo_with_other_pictures_behind_it_is_a_jpeg(orientation: int) -> None:
     """Phones append depth maps and previews; Pillow then calls the format MPO."""
