@@ -56,12 +56,12 @@ class Demo:
     def workspace(self) -> Path:
         return self.folder / "shop"
 
-    def nhan(self, *words: str | Path, expect: int = 0) -> str:
+    def nhan(self, *words: str | Path, expect: int = 0, **variables: str) -> str:
         """Run a command as a user would: its output, or its errors where it should fail."""
         shown = " ".join(str(word) for word in words)
         console.print(f"[bold]$ nhan {shown}[/]")
         command = [sys.executable, "-m", "nhan", *map(str, words)]
-        environment = {**os.environ, "NHAN_WORKSPACE": str(self.workspace)}
+        environment = {**os.environ, "NHAN_WORKSPACE": str(self.workspace), **variables}
         if words[0] in ("init", "synth"):
             environment.pop("NHAN_WORKSPACE")
         finished = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -86,13 +86,41 @@ class Demo:
 
     def ask(self, picture: Path) -> tuple[str, str]:
         """POST a picture: the text, and the model version that answered."""
+        return self.answer(picture)[:2]
+
+    def answer(self, picture: Path) -> tuple[str, str, str]:
+        """POST a picture: the text, the model version that answered, the answer's id."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/predict",
             data=picture.read_bytes(),
             headers={"Content-Type": "image/png"},
         )
         with urllib.request.urlopen(request, timeout=30) as reply:
-            return json.load(reply)["text"], reply.headers["X-Nhan-Model"]
+            said = json.load(reply)
+            return said["text"], reply.headers["X-Nhan-Model"], said["id"]
+
+    def correct(self, prediction: str, text: str) -> None:
+        """POST what an answer should have been."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/corrections",
+            data=json.dumps({"prediction": prediction, "label": text}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30):
+            pass
+
+    def take_in(self, corrections: int) -> int:
+        """Take what the server collected into the catalogue, until all corrections are there."""
+        taken, deadline = 0, time.monotonic() + 60
+        while taken < corrections:
+            report = self.nhan(
+                "uploads", "intake", "--json", NHAN_UPLOADS__TRUST_CORRECTIONS="true"
+            )
+            found = json.loads(report)["corrections"]
+            taken += found.get("stands", 0) + found.get("agrees", 0)
+            if time.monotonic() > deadline:
+                raise SystemExit(f"demo: {taken} of {corrections} corrections arrived")
+        return taken
 
     def wait_until_live(self, version: str, picture: Path) -> float:
         """Seconds until the server answers with a version."""
@@ -206,10 +234,20 @@ def run(demo: Demo) -> None:
         with demo.step("Forms arrive, with a character it has never seen") as outcome:
             forms = draw_forms(demo.folder / "forms", 360, seed=11)
             truths = list(forms.values())
-            before = cer(truths, [demo.ask(demo.folder / "forms" / name)[0] for name in forms])
+            answers = [demo.answer(demo.folder / "forms" / name) for name in forms]
+            before = cer(truths, [text for text, _, _ in answers])
             outcome.append(f"{len(forms)} pictures, CER {before:.3f}")
-        with demo.step("People correct them, the next round learns") as outcome:
-            demo.nhan("import", demo.folder / "forms", "--source-name", "corrections")
+        with demo.step("People correct the wrong answers") as outcome:
+            wrong = [
+                (prediction, truth)
+                for truth, (text, _, prediction) in zip(truths, answers, strict=True)
+                if text != truth
+            ]
+            console.print(f"[bold]$ curl … /corrections[/]  × {len(wrong)}")
+            for prediction, truth in wrong:
+                demo.correct(prediction, truth)
+            outcome.append(f"{demo.take_in(len(wrong))} corrections are labels now")
+        with demo.step("The next version learns from them") as outcome:
             outcome.append(demo.nhan("freeze", DATASET).splitlines()[-1])
             demo.nhan(*train, "--from", f"{MODEL}@1", "--set", "length.samples=5000")
             outcome.append(
