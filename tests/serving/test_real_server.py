@@ -189,6 +189,21 @@ def padded_jpeg():
     return data[:2] + b"\xff" * 300_000 + data[2:]
 
 
+def test_head_is_answered_as_get_without_a_body(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server.ports[0], timeout=10)
+    for path in ("/healthz", "/readyz", "/ping", "/openapi.json", "/v2"):
+        asked = {}
+        for method in ("GET", "HEAD"):
+            connection.request(method, path)  # one connection: a stray body would break the next
+            response = connection.getresponse()
+            asked[method] = response.status, response.getheader("content-length")
+            body = response.read()
+        assert asked["HEAD"] == asked["GET"]
+        assert asked["HEAD"][0] == 200
+        assert body == b""
+    connection.close()
+
+
 def test_it_answers(server, toy_picture):
     status, body, headers = server.predict(toy_picture("đăâ"))
     assert (status, json.loads(body)["text"]) == (200, "đăâ")

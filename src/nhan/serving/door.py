@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -65,6 +66,10 @@ class Door:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            # Answered as GET is. Whoever writes the response leaves its body out: uvicorn goes by
+            # its own scope, in which the method is what it was.
+            scope = {**scope, "method": "GET"}
         begun = time.perf_counter()
         exchange = Exchange(scope, receive, send)
         scope["nhan.request_id"] = exchange.request_id
@@ -165,9 +170,9 @@ class Exchange:
 
     async def answer(self, scope: Scope, response: Response) -> None:
         """Send a whole response, at once where nothing stands between us and the connection."""
-        cycle = scope.get("nhan.exchange")
+        cycle: Any = scope.get("nhan.exchange")
         direct = cycle is not None and self._send == cycle.send and self._body_read
-        if direct and type(response) is Response and scope["method"] != "HEAD":
+        if direct and type(response) is Response and cycle.scope["method"] != "HEAD":
             status, body = response.status_code, bytes(response.body)
             headers = self._headers({"headers": response.raw_headers})
             if scope["nhan.connection"].answer(cycle, status, headers, body):
