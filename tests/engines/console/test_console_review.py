@@ -314,7 +314,7 @@ def test_classes_are_chosen_by_digits_and_names_show_as_typed(visit, shop):
     page.keyboard.press("3")
     page.keyboard.press("1")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('done').textContent >= 2")
+    expect(page.locator("#done")).to_have_text("2")
     assert [one["value"] for one in decided] == ["cúc", ODD]
     assert {one["reviewer"] for one in decided} == {ODD}
     assert page.locator("main img:not(.stage-picture)").count() == 0
