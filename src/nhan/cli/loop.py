@@ -141,7 +141,9 @@ def step(
 
 
 @app.command("list")
-def list_(limit: int = typer.Option(20, min=1, help="The newest so many."), as_json: bool = _JSON) -> None:
+def list_(
+    limit: int = typer.Option(20, min=1, help="The newest so many."), as_json: bool = _JSON
+) -> None:
     """The newest rounds, and how each ended.
 
     Example: nhan loop list
