@@ -102,3 +102,19 @@ def test_no_two_test_files_share_a_name() -> None:
         path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"
     ]
     assert sorted(names) == sorted(set(names))
+
+
+def test_engine_tests_are_collected_without_the_packages_of_the_engines() -> None:
+    """What only `make test-engines` installs is imported in functions, or after `importorskip`."""
+    tests = Path(__file__).parent
+    roots = {
+        path: {name.partition(".")[0] for name in _imports_at_import_time(path)}
+        for path in tests.rglob("*.py")
+    }
+    engines = {path for path in roots if tests / "engines" in path.parents}
+    known = {path.stem for path in roots} | sys.stdlib_module_names
+    known |= {name for path in roots.keys() - engines for name in roots[path]}
+    for path in engines:
+        collected = path.name.startswith(("test_", "conftest"))
+        if collected and "importorskip" not in path.read_text(encoding="utf-8"):
+            assert roots[path] <= known, path

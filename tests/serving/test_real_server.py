@@ -132,6 +132,8 @@ def server(tmp_path_factory, toy_files, toy_spec):
         NHAN_SERVE__WORKERS="2",
         NHAN_SERVE__MAX_BODY_BYTES="20000000",
     )
+    # It is ready with the first worker; the other one's memory must not grow during a test.
+    running.until(lambda: sum("takes part" in line for line in running.log) == 2)
     yield running
     running.stop()
 
