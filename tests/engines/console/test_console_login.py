@@ -57,6 +57,7 @@ def test_log_in_by_key_under_a_path_and_work(chromium, keyed, shop):
         expect(page.locator("#nothing")).to_be_visible()
         expect(page.locator("#who")).to_have_count(0)
         page.locator(".places a").first.click()
+        page.wait_for_load_state("load")  # its script hears of files from then on
         page.set_input_files("#files", next(iter(shop.lines)))
         expect(page.locator(".reading .answer")).to_have_count(1)
         assert page.evaluate("document.cookie") == "", "no script can read the session"
