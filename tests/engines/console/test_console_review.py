@@ -315,6 +315,7 @@ def test_classes_are_chosen_by_digits_and_names_show_as_typed(visit, shop):
     page.keyboard.press("1")
     page.keyboard.press("Enter")
     expect(page.locator("#done")).to_have_text("2")
+    wait_until_sent(page)  # the count goes up at once, the decisions follow
     assert [one["value"] for one in decided] == ["cúc", ODD]
     assert {one["reviewer"] for one in decided} == {ODD}
     assert page.locator("main img:not(.stage-picture)").count() == 0
