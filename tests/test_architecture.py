@@ -16,6 +16,7 @@ PACKAGE = Path(nhan.__file__).parent
 # Bottom first, as docs/architecture.md lists it.
 LAYERS = (
     "errors",
+    "sentences",
     "settings",
     "storage",
     "images",

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from nhan.evaluation.gate_words import GATE_WORDS
-from nhan.evaluation.sentences import Sentence, make, tell
+from nhan.evaluation.sentences import make, tell
+from nhan.sentences import Sentence
 
 TABLE = {
     "outer": ("{inner} of {members:comma}", "{inner} trong {members:comma}"),

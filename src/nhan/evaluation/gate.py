@@ -13,7 +13,8 @@ from typing import Any
 from nhan.evaluation.gate_words import GATE_WORDS
 from nhan.evaluation.intervals import ROUNDING, Difference, paired_difference
 from nhan.evaluation.record import Evaluation
-from nhan.evaluation.sentences import Sentence, make
+from nhan.evaluation.sentences import make
+from nhan.sentences import Sentence
 from nhan.settings import GateSettings
 
 _say = partial(make, GATE_WORDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nhan.evaluation.sentences import Table
+from nhan.sentences import Table
 
 GATE_WORDS: Table = {
     "gate.empty": (

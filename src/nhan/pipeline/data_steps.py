@@ -20,11 +20,11 @@ from nhan.errors import (
     Unauthorized,
     UpstreamFailed,
 )
-from nhan.evaluation.sentences import Sentence
 from nhan.pipeline.cache import forget, key_of, labelled_content, remember, remembered
 from nhan.pipeline.step import Outcome, Plan, Work
 from nhan.pipeline.step_words import say
 from nhan.review.labelstudio.connection import load_connection
+from nhan.sentences import Sentence
 from nhan.uploads.intake import take_in
 from nhan.watching.fresh import FreshLabels
 from nhan.workspace import Workspace

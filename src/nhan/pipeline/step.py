@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from nhan.evaluation.sentences import Sentence
+from nhan.sentences import Sentence
 from nhan.workspace import Workspace
 
 State = Literal["running", "ran", "skipped", "refused", "failed"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from nhan.evaluation.sentences import Table, make
+from nhan.evaluation.sentences import make
+from nhan.sentences import Table
 
 STEP_WORDS: Table = {
     # the steps

@@ -9,13 +9,13 @@ from typing import Any
 from nhan.datasets.read import open_dataset
 from nhan.errors import NotFound, UserError
 from nhan.evaluation.evaluate import evaluate_package
-from nhan.evaluation.sentences import Sentence
 from nhan.models.package import Package
 from nhan.models.registry import Registry
 from nhan.pipeline.cache import key_of
 from nhan.pipeline.start import start_package
 from nhan.pipeline.step import Outcome, Work
 from nhan.pipeline.step_words import say
+from nhan.sentences import Sentence
 from nhan.watching.budget import BUDGET, HUNDRED, expected_gain, next_hundred
 from nhan.watching.drift import measure_drift
 from nhan.watching.place import read_watch, write_watch
