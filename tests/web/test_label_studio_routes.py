@@ -186,6 +186,7 @@ def test_the_contract_of_a_model_server(call: Call) -> None:
         ("predict", {}),
         ("predict", {"tasks": "x", "label_config": TEXT}),
         ("predict", {"tasks": []}),
+        ("predict", {"tasks": [{}] * 1001, "label_config": TEXT}),
         ("predict", {"tasks": [], "label_config": "<View/>"}),
         ("predict", {"tasks": [], "label_config": "<"}),
         ("setup", {"schema": None}),

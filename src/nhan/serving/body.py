@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import binascii
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
+from fastapi.routing import APIRoute
 from starlette.requests import Request
+from starlette.responses import Response
 
 from nhan.errors import BadPicture, BadRequest, PictureTooLarge
+from nhan.serving.json_body import parse_json
 
 # Field names of the clients we know: curl's habit, ours, TorchServe's and the classic form's.
 FIELDS = ("file", "image", "body", "data")
@@ -19,16 +21,23 @@ FIELDS = ("file", "image", "body", "data")
 # Multipart headers, JSON around base64; nobody needs more around one picture.
 OVERHEAD_BYTES = 64 * 1024
 
+# Of JSON that holds no picture: a decision, a setting, a correction.
+SMALL_BYTES = 64 * 1024
+
 # What to do about a body of several pictures that is too long.
 FEWER = "send fewer pictures at once, or raise serve.max_body_bytes"
 
 _MAX_PARTS = 32
+_MAX_PART_HEAD_BYTES = 16 * 1024
 _NAME = re.compile(rb'(?:^|;)\s*name="?([^";]*)"?', re.IGNORECASE)
 # RFC 6266: the notation for other alphabets wins over the plain one beside it.
 _FILE_NAME_CODED = re.compile(rb"filename\*=utf-8''([^;\s]+)", re.IGNORECASE)
 _FILE_NAME = re.compile(rb'filename=(?:"((?:[^"\\]|\\.)*)"|([^";\s]+))', re.IGNORECASE)
 # A form may write a character of base64 as three.
 _PERCENT_ENCODED = 3
+# What may stand in base64 beside a picture: line breaks, and the head of a `data:` address.
+_BROKEN_LINES, _ADDRESS_BYTES = 1.1, 1000
+_SHOWN = 40  # characters of what a client chose, in a message
 
 
 async def read_body(
@@ -77,6 +86,35 @@ def _too_large(size: int, limit: int, hint: str) -> PictureTooLarge:
     )
 
 
+async def read_json(
+    request: Request, max_bytes: int = SMALL_BYTES, *, hint: str = "a few words of JSON will do"
+) -> Any:
+    """What a JSON body says.
+
+    Raises:
+        NhanError: see `read_body` and `parse_json`.
+    """
+    return await parse_json(await read_body(request, max_bytes, hint=hint))
+
+
+class SmallJson(APIRoute):
+    """A route whose JSON body FastAPI reads: it would read one of any length, and parse it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers; the body is read first."""
+        answer = super().get_route_handler()
+        if self.body_field is None:
+            return answer
+
+        async def bounded(request: Request) -> Response:
+            body = await read_body(request, SMALL_BYTES, hint="a few words of JSON will do")
+            # Where Starlette keeps a body that was read.
+            request._body = body
+            return await answer(request)
+
+        return bounded
+
+
 async def read_picture(request: Request, max_picture_bytes: int) -> bytes:
     """The one picture of a request: a multipart field, JSON with base64, or the body itself.
 
@@ -102,23 +140,15 @@ async def read_file(request: Request, max_picture_bytes: int) -> tuple[bytes, st
     body = await read_body(request, limit + OVERHEAD_BYTES)
     if kind == _MULTIPART:
         return _from_multipart(body, content_type)
-    return find_picture(body, kind), ""
-
-
-def find_picture(body: bytes, content_type: str) -> bytes:
-    """The picture in a body of that type; see `read_picture`."""
-    kind = _kind(content_type)
-    if kind == _MULTIPART:
-        return _from_multipart(body, content_type)[0]
     if kind == _JSON:
-        return _from_json(body)
+        return _from_json(await parse_json(body), max_picture_bytes), ""
     if kind == _FORM:
-        return _from_form(body)
+        return _from_form(body, max_picture_bytes), ""
     if not body:
         raise BadPicture(
             "the request has no picture", hint="send it as the body, or as the field `file`"
         )
-    return body
+    return body, ""
 
 
 _MULTIPART, _JSON = "multipart/form-data", "application/json"
@@ -129,40 +159,39 @@ def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def decode_base64(text: Any) -> bytes:
+def decode_base64(text: Any, max_bytes: int) -> bytes:
     """Bytes of a base64 text; a `data:` address and line breaks are accepted.
+
+    Args:
+        text: as a client sent it; need not be a text.
+        max_bytes: of what it stands for; a little more may pass, for line breaks.
 
     Raises:
         BadRequest: not a text, or not base64.
+        PictureTooLarge: it is longer; told from its length.
     """
     if not isinstance(text, str):
         raise BadRequest(
             f"the picture is {type(text).__name__}, not a base64 text",
             hint='{"image": "<base64>"}',
         )
+    if len(text) * 3 // 4 > max_bytes * _BROKEN_LINES + _ADDRESS_BYTES:
+        raise PictureTooLarge(
+            f"the picture has about {len(text) * 3 // 4:,} bytes; the limit is {max_bytes:,}",
+            hint="send a smaller picture or raise images.max_bytes",
+        )
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        plain = "".join(text.split()).encode("ascii")
+        plain = text.encode("ascii").translate(_URL_SAFE, _WHITE)
         plain += b"=" * (-len(plain) % 4)
-        return binascii.a2b_base64(plain.translate(_URL_SAFE), strict_mode=True)
+        return binascii.a2b_base64(plain, strict_mode=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise BadRequest(f"the picture's base64 cannot be read: {error}") from error
 
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-
-
-def parse_json(body: bytes) -> Any:
-    """A JSON body.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
+_WHITE = b" \t\r\n\v\f"
 
 
 def parse_multipart(body: bytes, content_type: str) -> Iterator[tuple[str, str, bytes]]:
@@ -189,6 +218,11 @@ def parse_multipart(body: bytes, content_type: str) -> Iterator[tuple[str, str, 
         content_end = body.find(b"\r\n" + delimiter, max(head_end + 2, position))
         if head_end < 0 or content_end < 0:
             raise BadRequest("the multipart form is cut off", hint="send the whole body")
+        if head_end - position > _MAX_PART_HEAD_BYTES:
+            raise BadRequest(
+                f"the head of a part of the form has {head_end - position:,} bytes; "
+                f"the limit is {_MAX_PART_HEAD_BYTES:,}"
+            )
         yield *_part_names(body[position:head_end]), body[head_end + 4 : content_end]
         position = content_end + 2
     raise BadRequest(f"the multipart form has more than {_MAX_PARTS} parts")
@@ -221,7 +255,7 @@ def _from_multipart(body: bytes, content_type: str) -> tuple[bytes, str]:
         if field in FIELDS:
             empty = empty or field
         else:
-            seen.append(field)
+            seen.append(field[:_SHOWN])
     if empty:
         raise BadPicture(f"the field {empty!r} is empty", hint="choose a file")
     raise BadRequest(
@@ -230,25 +264,27 @@ def _from_multipart(body: bytes, content_type: str) -> tuple[bytes, str]:
     )
 
 
-def _from_json(body: bytes) -> bytes:
-    document = parse_json(body)
+def _from_json(document: Any, max_bytes: int) -> bytes:
     if isinstance(document, dict):
         for field in ("image", "file", "body", "data"):
             if field in document:
                 value = document[field]
-                return decode_base64(value.get("b64") if isinstance(value, dict) else value)
+                return decode_base64(
+                    value.get("b64") if isinstance(value, dict) else value, max_bytes
+                )
     raise BadRequest("the JSON has no picture", hint='{"image": "<base64>"}')
 
 
-def _from_form(body: bytes) -> bytes:
+def _from_form(body: bytes, max_bytes: int) -> bytes:
     """Curl's `-d` and `--data-binary` claim a form even where they send a raw file."""
     if not body:
         raise BadPicture("the request has no picture")
     if body[:64].partition(b"=")[0] not in {field.encode() for field in FIELDS}:
         return body
-    try:
-        fields = parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=8)
-    except ValueError as error:
-        raise BadRequest(f"the form cannot be read: {error}") from error
     # Its first field is one of ours, or we would not be here.
-    return decode_base64(fields[0][1].replace(" ", "+"))
+    value = body.partition(b"&")[0].partition(b"=")[2]
+    if b"%" in value:
+        # Quoted-printable writes `=` for `%`, and is read in one go; the library's own function
+        # for forms makes an object of each escape. What base64 is padded with is not needed.
+        value = binascii.a2b_qp(value.rstrip(b"=").replace(b"%", b"="))
+    return decode_base64(value.decode("latin-1").replace(" ", "+"), max_bytes)

@@ -28,6 +28,9 @@ Shape = Callable[[NhanError], Any]
 # Shows an error to a person; the console sets one as `app.state.error_page`.
 Page = Callable[[Scope, NhanError], Response]
 
+# Of a name that a client chose, in a message.
+_MAX_WORD = 80
+
 _CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable"}
 
 
@@ -125,7 +128,7 @@ def install(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0] if error.errors() else {"loc": ("request",), "msg": "is invalid"}
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part)[:_MAX_WORD] for part in first["loc"])
         problem = HttpProblem(400, f"{where}: {first['msg']}", hint="see /docs")
         return show(app, request.scope, problem)
 

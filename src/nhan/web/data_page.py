@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nhan.errors import NotFound
+from nhan.serving.body import SmallJson
 from nhan.serving.context import context_of
 from nhan.tasks import TASKS
 from nhan.web import pages
@@ -17,7 +18,7 @@ from nhan.web.desk import desk_of
 from nhan.web.errand import errands_of
 from nhan.workspace import Workspace
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=SmallJson)
 
 # So many are looked over without asking: it takes seconds.
 _LOOKED_OVER_AT_ONCE = 5000

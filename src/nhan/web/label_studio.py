@@ -31,7 +31,8 @@ from nhan.review.labelstudio.links import (
     is_hash,
     load_signer,
 )
-from nhan.serving.body import decode_base64, parse_json, read_body
+from nhan.serving.answering import gone
+from nhan.serving.body import FEWER, decode_base64, read_json
 from nhan.serving.context import Context, context_of
 from nhan.serving.keys import is_loopback
 from nhan.serving.roster import Deployment
@@ -45,6 +46,9 @@ Json = dict[str, Any]
 
 # Pictures of one request under way at once; users' own should not queue behind a labeller's.
 _AT_ONCE = 4
+# It asks for a page of tasks at most; each of them is looked up, and may be fetched.
+_MAX_TASKS = 1000
+# A labelling interface, or what happened to some tasks.
 _MAX_NOTE_BYTES = 1_000_000
 # Of what a client chose and the log keeps.
 _MAX_WORD = 80
@@ -64,7 +68,7 @@ async def setup(request: Request) -> JSONResponse:
     It also sends its user's token, which is neither kept nor used.
     """
     await _require_backend(request)
-    asked = await _document(request, context_of(request).settings.max_body_bytes)
+    asked = await _document(request, _MAX_NOTE_BYTES)
     chosen = _choose(context_of(request), _fields(asked.get("schema")))
     return JSONResponse({"model_version": chosen.ref})
 
@@ -86,6 +90,11 @@ async def predict(request: Request) -> JSONResponse:
     tasks = asked.get("tasks")
     if not isinstance(tasks, list):
         raise BadRequest("the request has no list of tasks", hint='{"tasks": [{"data": …}], …}')
+    if len(tasks) > _MAX_TASKS:
+        raise BadRequest(
+            f"the request has {len(tasks):,} tasks; the limit is {_MAX_TASKS:,}",
+            hint="ask for fewer tasks at once",
+        )
     fields = _fields(asked.get("label_config"))
     chosen = _choose(context, fields)
     slots = asyncio.Semaphore(_AT_ONCE)
@@ -120,7 +129,7 @@ async def _suggest(
         return empty
     try:
         picture = await _picture(request, context, data, fields)
-        said = await context.service.predict(picture, model=chosen.name)
+        said = await context.service.predict(picture, model=chosen.name, gone=gone(request))
     except NotReady:
         raise
     except NhanError as error:
@@ -149,7 +158,7 @@ async def _picture(request: Request, context: Context, data: Json, fields: Field
         picture, _ = await desk_of(request).run(read_picture, sha256)
         return picture
     if link.startswith("data:"):
-        return decode_base64(link)
+        return decode_base64(link, context.limits.max_bytes)
     if not link:
         raise BadPicture(f"the task has no picture under {fields.picture!r}")
     return await context.fetcher.fetch(link)
@@ -183,7 +192,7 @@ def _fields(config: Any) -> Fields:
 
 
 async def _document(request: Request, max_bytes: int) -> Json:
-    document = parse_json(await read_body(request, max_bytes))
+    document = await read_json(request, max_bytes, hint=FEWER)
     if not isinstance(document, dict):
         raise BadRequest("the body is no JSON object")
     return document

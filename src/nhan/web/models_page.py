@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from nhan.errors import GateRefused, NotFound
 from nhan.models.registry import parse_ref
 from nhan.serving.access import holder
+from nhan.serving.body import SmallJson
 from nhan.serving.context import Context, context_of
 from nhan.web import pages
 from nhan.web.desk import desk_of
@@ -21,7 +22,7 @@ from nhan.web.errand import errands_of
 from nhan.web.telling import tell_verdict
 from nhan.workspace import Workspace
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=SmallJson)
 
 # A report carries its own style and pictures in one file, and no script.
 _REPORT_POLICY = (

@@ -26,10 +26,11 @@ from nhan.review.progress import progress
 from nhan.review.queue import MAX_COUNT, held_item, next_items, one_more
 from nhan.review.undo import undo
 from nhan.serving.access import holder
+from nhan.serving.body import SmallJson
 from nhan.web.desk import Desk, desk_of
 from nhan.workspace import Workspace
 
-router = APIRouter(prefix="/review/api", tags=["review"])
+router = APIRouter(prefix="/review/api", tags=["review"], route_class=SmallJson)
 
 
 # What a catalogue can number.

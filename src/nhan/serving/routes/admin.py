@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nhan.errors import Conflict, Forbidden, GateRefused, NotFound
+from nhan.serving.body import SmallJson
 from nhan.serving.context import Context, context_of
 from nhan.serving.exposition import exposition
 from nhan.serving.roster import Deployment
 
-router = APIRouter(tags=["admin"])
+router = APIRouter(tags=["admin"], route_class=SmallJson)
 
 _PROMOTION_S = 1800.0  # a gate measures two models on a test set
 

@@ -11,13 +11,10 @@ from starlette.responses import JSONResponse, Response
 from nhan.errors import BadRequest, Conflict, NotFound
 from nhan.serving.access import holder
 from nhan.serving.answering import user_of
-from nhan.serving.body import parse_json, read_body
+from nhan.serving.body import read_json
 from nhan.serving.context import context_of
 
 router = APIRouter(tags=["corrections"])
-
-# An id, a label and JSON around them.
-_MAX_BYTES = 64 * 1024
 
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -55,8 +52,7 @@ async def correct(request: Request) -> Response:
             "this server has no workspace, so no prediction is kept",
             hint="nhan init DIR, then nhan serve --workspace DIR",
         )
-    body = await read_body(request, _MAX_BYTES, hint="a correction is an id and a label")
-    document = parse_json(body)
+    document = await read_json(request, hint="a correction is an id and a label")
     if not isinstance(document, dict):
         raise BadRequest(
             f"the body is {type(document).__name__}, not an object",

@@ -28,7 +28,8 @@ _BASE64_BEGINNING = re.compile(rb"\s*[A-Za-z0-9+/]{16}")
 async def predictions(request: Request, name: str, version: str = "") -> Response:
     """The text as plain text, or the scores of the classes from high to low."""
     context = context_of(request)
-    picture = _without_base64(await read_picture(request, context.limits.max_bytes * 4 // 3))
+    max_bytes = context.limits.max_bytes
+    picture = _without_base64(await read_picture(request, max_bytes * 4 // 3), max_bytes)
     answers = await answer(request, context, [picture], model=name, version=version)
     (prediction,) = answers.predictions
     labels = prediction.details.get("labels")
@@ -37,10 +38,10 @@ async def predictions(request: Request, name: str, version: str = "") -> Respons
     return PlainTextResponse(prediction.value, headers=answers.headers)
 
 
-def _without_base64(body: bytes) -> bytes:
+def _without_base64(body: bytes, max_bytes: int) -> bytes:
     if not _BASE64_BEGINNING.match(body):
         return body
     try:
-        return decode_base64(body.decode("ascii"))
+        return decode_base64(body.decode("ascii"), max_bytes)
     except (BadRequest, UnicodeDecodeError):
         return body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from nhan.errors import BadRequest
 from nhan.serving.answering import answer
-from nhan.serving.body import FEWER, decode_base64, parse_json, read_body
+from nhan.serving.body import FEWER, decode_base64, read_json
 from nhan.serving.context import context_of
 from nhan.serving.routes.health import require_ready
 
@@ -36,25 +37,28 @@ async def model(request: Request, name: str) -> dict[str, Any]:
 async def predict(request: Request, name: str) -> Response:
     """Answer `{"instances": [{"image": {"b64": "…"}}, …]}`."""
     context = context_of(request)
-    document = parse_json(await read_body(request, context.settings.max_body_bytes, hint=FEWER))
+    document = await read_json(request, context.settings.max_body_bytes, hint=FEWER)
     instances = document.get("instances") if isinstance(document, dict) else None
     if not isinstance(instances, list):
         raise BadRequest(
             "the body has no list of instances", hint='{"instances": [{"image": {"b64": "…"}}]}'
         )
-    pictures = [_picture(instance) for instance in instances]
-    context.require_few(len(pictures))
+    context.require_few(len(instances))
+    pictures = []
+    for instance in instances:
+        pictures.append(_picture(instance, context.limits.max_bytes))
+        await asyncio.sleep(0)  # others have their turn
     answers = await answer(request, context, pictures, model=name)
     bodies = (one.to_bytes() for one in answers.predictions)
     body = b'{"predictions":[' + b",".join(bodies) + b"]}"
     return Response(body, media_type="application/json", headers=answers.headers)
 
 
-def _picture(instance: Any) -> bytes:
+def _picture(instance: Any, max_bytes: int) -> bytes:
     for field in ("image", "image_bytes", "data", "body"):
         if isinstance(instance, dict) and field in instance:
             instance = instance[field]
             break
     if isinstance(instance, dict):
         instance = instance.get("b64")
-    return decode_base64(instance)
+    return decode_base64(instance, max_bytes)

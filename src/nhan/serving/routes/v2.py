@@ -8,6 +8,7 @@ Source: kserve/open-inference-protocol, inference_rest.md, and Triton's binary t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import struct
@@ -21,8 +22,9 @@ from starlette.responses import JSONResponse, Response
 from nhan import __version__
 from nhan.errors import BadRequest
 from nhan.serving.answering import Answers, answer
-from nhan.serving.body import FEWER, decode_base64, parse_json, read_body
+from nhan.serving.body import FEWER, decode_base64, read_body
 from nhan.serving.context import Context, context_of
+from nhan.serving.json_body import parse_json
 from nhan.serving.routes.health import require_ready
 
 router = APIRouter(tags=["V2 protocol"])
@@ -30,6 +32,7 @@ router = APIRouter(tags=["V2 protocol"])
 _HEADER = "Inference-Header-Content-Length"
 _LENGTH = struct.Struct("<I")
 _MAX_DIGITS = 12  # of a body's length
+_SHOWN = 40  # characters of what a client sent, in a message
 _INPUT = {"name": "image", "datatype": "BYTES", "shape": [-1]}
 _OUTPUTS = (
     {"name": "label", "datatype": "BYTES", "shape": [-1]},
@@ -89,7 +92,7 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     """Answer N pictures, in order."""
     context = context_of(request)
     body = await read_body(request, context.settings.max_body_bytes, hint=FEWER)
-    asked = _parse(body, request.headers.get(_HEADER, ""), context)
+    asked = await _parse(body, request.headers.get(_HEADER, ""), context)
     answers = await answer(request, context, asked.pictures, model=name, version=version)
     found = context.service.roster.find(name, version)
     answered = answers.predictions[0] if answers.predictions else found
@@ -103,7 +106,7 @@ class _Asked:
     outputs: dict[str, bool]  # name -> whether as binary
 
 
-def _parse(body: bytes, header_length: str, context: Context) -> _Asked:
+async def _parse(body: bytes, header_length: str, context: Context) -> _Asked:
     binary = b""
     if header_length:
         plain = header_length.isdecimal() and len(header_length) <= _MAX_DIGITS
@@ -111,7 +114,7 @@ def _parse(body: bytes, header_length: str, context: Context) -> _Asked:
             shown = header_length[: 2 * _MAX_DIGITS]
             raise BadRequest(f"{_HEADER} is {shown!r}; the body has {len(body)} bytes")
         body, binary = body[: int(header_length)], body[int(header_length) :]
-    document = parse_json(body)
+    document = await parse_json(body)
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise BadRequest("the body has no list of inputs", hint="see GET /v2/models/NAME")
     inputs = document["inputs"]
@@ -120,40 +123,53 @@ def _parse(body: bytes, header_length: str, context: Context) -> _Asked:
     identifier = document.get("id", "")
     if not isinstance(identifier, str):
         raise BadRequest(f"id is {type(identifier).__name__}, not a text")
-    return _Asked(identifier, _pictures(inputs[0], binary, context), _wanted(document))
+    return _Asked(identifier, await _pictures(inputs[0], binary, context), _wanted(document))
 
 
-def _pictures(tensor: dict[str, Any], binary: bytes, context: Context) -> list[bytes]:
-    if tensor.get("datatype") != "BYTES":
-        raise BadRequest(f"the input's datatype is {tensor.get('datatype')!r}, not 'BYTES'")
+async def _pictures(tensor: dict[str, Any], binary: bytes, context: Context) -> list[bytes]:
+    datatype = tensor.get("datatype")
+    if datatype != "BYTES":
+        raise BadRequest(f"the input's datatype is {_shown(datatype)}, not 'BYTES'")
     count = _count(tensor.get("shape"))
     context.require_few(count)
     size = _parameters(tensor).get("binary_data_size")
     if size is not None:
         if not isinstance(size, int) or isinstance(size, bool) or size != len(binary):
-            raise BadRequest(f"binary_data_size is {size!r}; {len(binary)} bytes follow the JSON")
-        pictures = _unpack(binary)
-    else:
-        data = tensor.get("data")
-        if not isinstance(data, list):
-            raise BadRequest("the input has neither data nor binary_data_size")
-        pictures = [decode_base64(item) for item in _flatten(data)]
-    if len(pictures) != count:
-        raise BadRequest(f"the shape says {count} pictures, the data holds {len(pictures)}")
+            raise BadRequest(
+                f"binary_data_size is {_shown(size)}; {len(binary)} bytes follow the JSON"
+            )
+        return _unpack(binary, count)
+    data = tensor.get("data")
+    if not isinstance(data, list):
+        raise BadRequest("the input has neither data nor binary_data_size")
+    items = _flatten(data)
+    context.require_few(len(items))
+    _require_count(count, len(items))
+    pictures = []
+    for item in items:
+        pictures.append(decode_base64(item, context.limits.max_bytes))
+        await asyncio.sleep(0)  # others have their turn
     return pictures
 
 
 def _count(shape: Any) -> int:
     whole = isinstance(shape, list) and all(type(number) is int and number >= 0 for number in shape)
     if not whole or not 1 <= len(shape) <= 2 or (len(shape) == 2 and shape[1] != 1):
-        raise BadRequest(f"the input's shape is {str(shape)[:100]}, not [N]")
+        raise BadRequest(f"the input's shape is {_shown(shape)}, not [N]")
     return math.prod(shape)
 
 
-def _unpack(binary: bytes) -> list[bytes]:
-    pictures = []
+def _require_count(announced: int, held: int | str) -> None:
+    if announced != held:
+        raise BadRequest(f"the shape says {announced} pictures, the data holds {held}")
+
+
+def _unpack(binary: bytes, count: int) -> list[bytes]:
+    pictures: list[bytes] = []
     position = 0
     while position < len(binary):
+        if len(pictures) == count:
+            _require_count(count, "more")
         end = position + _LENGTH.size
         if end > len(binary):
             raise BadRequest("the binary data ends within a length")
@@ -162,7 +178,16 @@ def _unpack(binary: bytes) -> list[bytes]:
             raise BadRequest("the binary data ends within a picture")
         pictures.append(binary[end : end + length])
         position = end + length
+    _require_count(count, len(pictures))
     return pictures
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value, however long a client made it."""
+    if isinstance(value, str | list | dict) and len(value) > _SHOWN:
+        return f"{type(value).__name__} of length {len(value)}"
+    shown = repr(value)
+    return shown if len(shown) <= 2 * _SHOWN else shown[: 2 * _SHOWN] + "…"
 
 
 def _flatten(data: list[Any]) -> list[Any]:
