@@ -32,7 +32,7 @@ def command(
     workers: int | None = typer.Option(
         None, min=0, help="Inference workers; 0 is one per core. [serve.workers, 0]"
     ),
-    model: str = typer.Option("", help="The model that /predict asks by default."),
+    model: str = typer.Option("", help="The model that /predict asks by default; not ready without it."),
     grace: float | None = typer.Option(
         None, min=0, help="Seconds to finish at a shutdown. [serve.grace_s, 25]"
     ),

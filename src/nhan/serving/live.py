@@ -85,6 +85,7 @@ class Live:
         self._loads = count(1)
         self._changing = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
+        self._missed = ""
 
     async def run(self) -> None:
         """Look at the logs for ever."""
@@ -92,6 +93,7 @@ class Live:
         while True:
             try:
                 await self.refresh()
+                await self._tell_missing_default()
                 failures = 0
             except StorageError as error:
                 failures += 1
@@ -123,6 +125,27 @@ class Live:
             if bundled is not None and bundled.spec.name not in names:
                 await self._follow_bundled(bundled)
             await self._follow_trials()
+
+    async def _tell_missing_default(self) -> None:
+        """Say once that the default model does not answer: a typo would be silent.
+
+        It is no reason not to serve: services are started before their first promotion.
+        """
+        name = "" if self._roster.has_default else self._roster.default_model
+        if name and name != self._missed:
+            versions, others = [], [one.name for one in self._roster.champions]
+            if self._registry is not None:
+                versions, kept = await asyncio.to_thread(_kept, self._registry, name)
+                others = sorted({*others, *kept})
+            log.error(
+                "no model %r answers, and serve.model (--model) makes it the default: the server "
+                "is not ready; %s",
+                name,
+                f"nhan promote {name}@{versions[-1]}"
+                if versions
+                else f"models: {', '.join(others) or 'none'}",
+            )
+        self._missed = name
 
     async def prepare(self, lane: Lane) -> None:
         """Load every deployment on a new lane and let it take part.
@@ -241,6 +264,12 @@ class Live:
         self.refusals[key.partition("@")[0]] = refusal
         log.error("%s was promoted but cannot answer: %s", key, refusal.reason)
         self._on_refusal(refusal)
+
+
+def _kept(registry: Registry, name: str) -> tuple[list[int], list[str]]:
+    """The versions of a model, and the names of all."""
+    names = registry.models()
+    return (registry.versions(name) if name in names else []), names
 
 
 def _reason(error: Exception) -> str:

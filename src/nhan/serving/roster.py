@@ -63,6 +63,16 @@ class Roster:
         """Loaded versions beside the champions: candidates on trial."""
         return list(self._others.values())
 
+    @property
+    def has_default(self) -> bool:
+        """Whether the model that the settings name answers; true where they name none."""
+        return not self.default_model or self.default_model in self._champions
+
+    @property
+    def listing(self) -> str:
+        """The models that answer, in words."""
+        return f"models: {', '.join(sorted(self._champions)) or 'none yet'}"
+
     def crown(self, deployment: Deployment) -> Deployment | None:
         """Make a deployment its model's champion; returns the one before."""
         before = self._champions.get(deployment.name)
@@ -96,7 +106,7 @@ class Roster:
         name = name or self.default_model or self._only()
         champion = self._champions.get(name)
         if champion is None:
-            raise NotFound(f"no model {name!r} answers here", hint=self._listing())
+            raise NotFound(f"no model {name!r} answers here", hint=self.listing)
         if not version or version == champion.version:
             return champion
         other = self._others.get(f"{name}@{version}")
@@ -119,9 +129,6 @@ class Roster:
         if len(names) > 1:
             raise BadRequest(
                 "several models answer here and the request names none",
-                hint=f"add ?model=NAME; {self._listing()}",
+                hint=f"add ?model=NAME; {self.listing}",
             )
         return names[0]
-
-    def _listing(self) -> str:
-        return f"models: {', '.join(sorted(self._champions)) or 'none yet'}"

@@ -107,9 +107,14 @@ class Service:
         self._silent: set[asyncio.Task[None]] = set()
 
     @property
-    def ready(self) -> bool:
-        """Whether a picture sent now would be answered."""
+    def answers(self) -> bool:
+        """Whether a picture sent now to a model that answers would be answered."""
         return bool(self.roster.champions and self.dispatcher.lanes) and not self.draining
+
+    @property
+    def ready(self) -> bool:
+        """Whether a picture sent now would be answered, also where no model is named with it."""
+        return self.answers and self.roster.has_default
 
     async def predict(
         self,

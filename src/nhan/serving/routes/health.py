@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from nhan.errors import NotReady
 from nhan.serving.context import Context, context_of
+
+if TYPE_CHECKING:
+    from nhan.serving.live import Refusal
 
 router = APIRouter(tags=["health"])
 
@@ -20,7 +25,7 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_class=JSONResponse)
 async def readyz(request: Request) -> Response:
-    """200 while a champion can answer, else 503."""
+    """200 while a champion can answer, and the default model where one is named, else 503."""
     context = context_of(request)
     require_ready(context)
     return JSONResponse(
@@ -40,10 +45,30 @@ def require_ready(context: Context) -> None:
     """Raise what keeps the server from answering, if anything does.
 
     Raises:
+        NotReady: draining, starting, no champion, or none of the default model.
+    """
+    require_answers(context)
+    roster = context.service.roster
+    if roster.has_default:
+        return
+    name = roster.default_model
+    refusals = context.live.refusals if context.live else {}
+    if name in refusals:
+        raise _refused(refusals[name])
+    raise NotReady(
+        f"no model {name!r} answers here, and serve.model makes it the default",
+        hint=f"promote a version of it, or name another in serve.model (--model); {roster.listing}",
+    )
+
+
+def require_answers(context: Context) -> None:
+    """Raise what keeps every model from answering, if anything does.
+
+    Raises:
         NotReady: draining, starting, or no champion.
     """
     service = context.service
-    if service.ready:
+    if service.answers:
         return
     if service.draining:
         raise NotReady("the server is shutting down", hint="ask another replica")
@@ -51,6 +76,9 @@ def require_ready(context: Context) -> None:
         raise NotReady("the workers are starting", hint="try again in a moment")
     refusals = context.live.refusals if context.live else {}
     if refusals:
-        worst = next(iter(refusals.values()))
-        raise NotReady(f"{worst.key} was promoted but cannot answer: {worst.reason}")
+        raise _refused(next(iter(refusals.values())))
     raise NotReady("no model has a champion yet", hint="nhan promote MODEL@VERSION")
+
+
+def _refused(one: Refusal) -> NotReady:
+    return NotReady(f"{one.key} was promoted but cannot answer: {one.reason}")

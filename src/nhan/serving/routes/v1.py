@@ -13,7 +13,7 @@ from nhan.errors import BadRequest
 from nhan.serving.answering import answer
 from nhan.serving.body import FEWER, decode_base64, read_json
 from nhan.serving.context import context_of
-from nhan.serving.routes.health import require_ready
+from nhan.serving.routes.health import require_answers
 
 router = APIRouter(tags=["V1 protocol"])
 
@@ -29,7 +29,7 @@ async def model(request: Request, name: str) -> dict[str, Any]:
     """200 while a model can answer, else 404 or 503."""
     context = context_of(request)
     found = context.service.roster.find(name)
-    require_ready(context)
+    require_answers(context)
     return {"name": found.name, "ready": True}
 
 

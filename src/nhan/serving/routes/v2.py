@@ -25,7 +25,7 @@ from nhan.serving.answering import Answers, answer
 from nhan.serving.body import FEWER, decode_base64, read_body
 from nhan.serving.context import Context, context_of
 from nhan.serving.json_body import parse_json
-from nhan.serving.routes.health import require_ready
+from nhan.serving.routes.health import require_answers, require_ready
 
 router = APIRouter(tags=["V2 protocol"])
 
@@ -82,7 +82,7 @@ async def model_ready(request: Request, name: str, version: str = "") -> dict[st
     """200 while this model can answer."""
     context = context_of(request)
     found = context.service.roster.find(name, version)
-    require_ready(context)
+    require_answers(context)
     return {"name": found.name, "ready": True, "last_answer": found.last_answer or None}
 
 
