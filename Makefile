@@ -44,12 +44,18 @@ start: $(VENV)/.serve   ## Serve the API and the console on http://127.0.0.1:800
 install: $(VENV)/.train ## Install all that training needs too, into .venv
 	@echo "next: . $(BIN)/activate && nhan --help"
 
+# What fails is run a second time, alone, and both runs stay in sight: a test that fails because the
+# machine was too busy is told from one that fails.
+define run_tests
+$(BIN)/python -m pytest $(1) $(2) || { test $$? -eq 1 && echo "what failed is run once more" && $(BIN)/python -m pytest $(1) --last-failed -ra; }
+endef
+
 test: $(VENV)/.dev      ## Run all default tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(call run_tests,,-n 2 --dist loadgroup)
 
 test-engines: $(VENV)/.engines   ## Install and start the real engines, run the marked tests, stop them
 	tests/engines/install
-	$(BIN)/python -m pytest tests -m engine -ra
+	$(call run_tests,tests -m engine,-ra)
 
 check: $(VENV)/.dev     ## ruff and mypy --strict
 	$(BIN)/ruff check .
