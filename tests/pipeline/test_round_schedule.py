@@ -123,13 +123,13 @@ def test_while_uploads_drift_a_tenth_of_the_labels_is_enough(
     loop: Workspace, add_lines: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop.settings.loop.min_new_labels = 50
-    monkeypatch.setattr(schedule, "has_drifted", lambda *_: "brightness of pictures")
+    monkeypatch.setattr(schedule, "drifted_features", lambda *_: ["brightness"])
     add_lines(numbers(0, 5))
     assert said_and_wanted(loop, Watch._weigh)[1] == ""
     loop.settings.loop.on_drift = True
     wanted = said_and_wanted(loop, Watch._weigh)[1]
     assert wanted == "drift of brightness of pictures, 5 new labels"
-    monkeypatch.setattr(schedule, "has_drifted", lambda *_: "")
+    monkeypatch.setattr(schedule, "drifted_features", lambda *_: [])
     assert said_and_wanted(loop, Watch._weigh)[1] == ""
 
 

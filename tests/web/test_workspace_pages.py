@@ -6,7 +6,6 @@ import ast
 import asyncio
 import inspect
 import json
-import re
 import subprocess
 import sys
 
@@ -26,6 +25,7 @@ from nhan.tasks.text import check as text_check
 from nhan.web.errand import Errands
 from nhan.web.mount import furnish
 from nhan.web.pulse import quantile
+from nhan.web.telling import tell_kind
 
 HTML = {"accept": "text/html", "accept-language": "en"}
 
@@ -98,7 +98,8 @@ def test_the_label_doctor_gives_pictures_of_its_examples(ask, shop):
             assert example["sample"] is None or len(example["sha256"]) == 64
 
 
-def test_the_page_has_words_and_advice_for_whatever_the_doctor_finds(ask, shop):
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_whatever_the_doctor_finds_has_a_name(language):
     """Every `("code", "severity", …)` in the checks' sources."""
     codes = set()
     for module in (audit, text_check, classes_check):
@@ -108,11 +109,24 @@ def test_the_page_has_words_and_advice_for_whatever_the_doctor_finds(ask, shop):
             if len(values) == 2 and values[1] in ("error", "warning", "info"):
                 codes.add(values[0])
     assert {"too_long", "one_class", "class_small", "near_duplicates"} <= codes
-    (page,) = ask(("GET", "/data", {"accept-language": "vi"}), root=shop.root)
-    words = json.loads(re.search(r'id="words">(.*?)</script>', page.text, re.S).group(1))
-    assert codes <= set(words["codes"])
-    # What an impossible name should be is the doctor's own hint: it depends on the name.
-    assert codes - {key.partition(" ")[0] for key in words["advice"]} <= {"bad_class_name"}
+    unnamed = {code for code in codes if tell_kind(code, language) == code.replace("_", " ")}
+    assert not unnamed
+
+
+def test_the_doctor_speaks_the_language_of_the_page(ask, shop, draw_line, tmp_path):
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "odd.png").write_bytes(draw_line("Hà Nội"))
+    (folder / "labels.json").write_text(json.dumps({"odd.png": "H\u0430 N\u1ed9i"}))
+    import_samples(shop, folder)
+    request = ("POST", "/data/api/audit", {"accept-language": "vi"}, {"json": {"task": "text"}})
+    (answer,) = ask(request, root=shop.root)
+    found = {finding["code"]: finding for finding in answer.json()["findings"]}["look_alike"]
+    assert found["name"] == "Ký tự của bảng chữ khác trông giống"
+    assert (found["hint"], found["language"]) == ("có lẽ muốn viết: 'Ha Nội'", "vi")
+    (example,) = found["examples"]
+    assert example["message"] == "'Hа Nội' có 'а' U+0430 thay vì 'a'"
+    assert (example["language"], example["name"]) == ("vi", "odd.png")
 
 
 def test_two_versions_are_compared_and_wrong_names_told(ask, shop, error_of):

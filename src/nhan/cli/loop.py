@@ -11,6 +11,7 @@ from nhan.errors import GateRefused, UserError
 from nhan.pipeline import rounds
 from nhan.pipeline.foresee import Expected, foresee
 from nhan.pipeline.plan import make_plan
+from nhan.pipeline.reasons import reason_of
 from nhan.pipeline.rounds import Round
 from nhan.pipeline.step import Record
 from nhan.pipeline.steps import STEPS
@@ -44,6 +45,7 @@ def run(
     cron: str = typer.Option("", metavar="TEXT", help="On kubeflow: by the clock, '0 2 * * *'."),
     wait: bool = typer.Option(False, "--wait", help="On kubeflow: wait for the run to end."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done, do nothing."),
+    said: str = typer.Option("", "--said", hidden=True),  # `loop watch` passes its reason on
     as_json: bool = _JSON,
 ) -> None:
     """Do one round: intake, labels, audit, freeze, train, evaluate, gate, promote, verify.
@@ -62,7 +64,12 @@ def run(
         raise UserError("--cron is for --on kubeflow", hint="here: loop.cron and nhan loop watch")
     with Workspace.open() as workspace:
         plan = make_plan(
-            workspace, dataset=dataset, model=model, reason=because, by=who(), again=again
+            workspace,
+            dataset=dataset,
+            model=model,
+            reason=reason_of(because, said),
+            by=who(),
+            again=again,
         )
         if dry_run:
             _print_expected(foresee(workspace, plan), as_json=as_json)
@@ -109,7 +116,13 @@ def begin(
     """
     with Workspace.open() as workspace:
         plan = make_plan(
-            workspace, dataset=dataset, model=model, reason=because, by=who(), again=again, key=key
+            workspace,
+            dataset=dataset,
+            model=model,
+            reason=reason_of(because),
+            by=who(),
+            again=again,
+            key=key,
         )
         begun = rounds.begin_round(workspace, plan)
     if as_json:

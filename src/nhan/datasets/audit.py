@@ -14,8 +14,10 @@ from nhan.catalog.samples import SampleRow, read_rows
 from nhan.catalog.schema import labels, samples
 from nhan.datasets.findings import AuditReport, Findings
 from nhan.datasets.near import Look, near_clusters
+from nhan.datasets.words import say
 from nhan.errors import NotFound
 from nhan.images import content_hash
+from nhan.sentences import Sentence
 from nhan.storage import Store
 from nhan.tasks import get_task
 from nhan.tasks.base import Task
@@ -133,13 +135,13 @@ def _is_vote() -> sa.ColumnElement[bool]:
 
 def _dissent(row: SampleRow, values: Counter[str], findings: Findings) -> None:
     if len(values) > 1:
-        said = ", ".join(f"{value!r} ({count})" for value, count in values.most_common())
+        votes = [say("doctor.vote", value=one, count=count) for one, count in values.most_common()]
         findings.add(
             "different_labels",
             "warning",
             row,
-            f"labels given: {said}; {row.label!r} stands",
-            hint="look at the picture and decide; `nhan import --relabel` lets a source win",
+            say("doctor.votes", votes=votes, stands=row.label),
+            hint=say("doctor.votes.hint"),
         )
 
 
@@ -159,8 +161,12 @@ def _check_clusters(rows: Sequence[SampleRow], clusters: Sequence[int], findings
                 "near_duplicates_differ",
                 "warning",
                 similar[-1],
-                f"nearly the same picture is labelled {' and '.join(map(repr, values))}: {names}",
-                hint="look at the pictures; unless they differ, one of the labels is wrong",
+                say(
+                    "doctor.near_differ",
+                    values=[say("doctor.value", value=value) for value in values],
+                    names=names,
+                ),
+                hint=say("doctor.near_differ.hint"),
             )
         for row in similar[1:]:
             if len(fixed) > 1:
@@ -168,25 +174,29 @@ def _check_clusters(rows: Sequence[SampleRow], clusters: Sequence[int], findings
                     "near_duplicates_across_splits",
                     "error",
                     row,
-                    f"nearly the same picture stands in {' and '.join(sorted(fixed))}: {names}",
-                    hint="reject all but one, or scores on the test set are too good",
+                    say("doctor.near_fixed", splits=_splits(fixed), names=names),
+                    hint=say("doctor.near_fixed.hint"),
                 )
             elif len(asked) > 1:
                 findings.add(
                     "near_duplicates_across_splits",
                     "warning",
                     row,
-                    f"nearly the same picture is asked into {' and '.join(sorted(asked))}: {names}",
-                    hint="freeze keeps those of the test set and holds the others out",
+                    say("doctor.near_asked", splits=_splits(asked), names=names),
+                    hint=say("doctor.near_asked.hint"),
                 )
             else:
                 findings.add(
                     "near_duplicates",
                     "info",
                     row,
-                    f"nearly the same picture: {names}",
-                    hint="they stay in one split; nothing needs doing",
+                    say("doctor.near", names=names),
+                    hint=say("doctor.near.hint"),
                 )
+
+
+def _splits(names: Iterable[str]) -> list[Sentence]:
+    return [say("doctor.split", split=name) for name in sorted(names)]
 
 
 def _check_groups(rows: Iterable[SampleRow], findings: Findings) -> None:
@@ -202,8 +212,8 @@ def _check_groups(rows: Iterable[SampleRow], findings: Findings) -> None:
                 "group_across_splits",
                 "warning",
                 first[group],
-                f"group {group!r} is asked into {' and '.join(sorted(found))}",
-                hint="freeze keeps a group in one split and holds the others out",
+                say("doctor.group", group=group, splits=_splits(found)),
+                hint=say("doctor.group.hint"),
             )
 
 
@@ -216,9 +226,9 @@ def _check_pictures(
         try:
             data = store.read(row.path)
         except NotFound:
-            return "missing_picture", f"no object {row.path}"
+            return "missing_picture", say("doctor.missing", path=row.path)
         if content_hash(data) != row.sha256:
-            return "corrupt_picture", f"{row.path} no longer holds the bytes it is named by"
+            return "corrupt_picture", say("doctor.corrupt", path=row.path)
         return None
 
     done = 0
@@ -226,7 +236,7 @@ def _check_pictures(
         for chunk in _chunks(rows):
             for row, found in zip(chunk, pool.map(fault, chunk), strict=True):
                 if found is not None:
-                    hint = "import its source again, or reject the sample"
+                    hint = say("doctor.picture.hint")
                     findings.add(found[0], "error", row, found[1], hint=hint)
             done += len(chunk)
             if progress is not None:

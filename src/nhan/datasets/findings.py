@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nhan.catalog.samples import SampleRow
+from nhan.sentences import Sentence
 from nhan.tasks.base import Severity
 
 # What a person looks at; the count says how many there are.
@@ -22,6 +23,20 @@ class Example:
     sample: int | None
     name: str
     message: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`; `said` is what a page needs to say the message in another language."""
+        return {
+            "sample": self.sample,
+            "name": self.name,
+            "message": self.message,
+            "said": said(self.message),
+        }
+
+
+def said(words: str) -> dict[str, Any] | None:
+    """What is kept of a sentence; None of text that is English alone."""
+    return words.to_json() if isinstance(words, Sentence) else None
 
 
 @dataclass
@@ -51,14 +66,12 @@ class AuditFinding:
             "severity": self.severity,
             "count": self.count,
             "hint": self.hint,
+            "said": said(self.hint),
             "subjects": [
                 {"value": value, "samples": count}
                 for value, count in self.subjects.most_common(_SUBJECTS)
             ],
-            "examples": [
-                {"sample": one.sample, "name": one.name, "message": one.message}
-                for one in self.examples
-            ],
+            "examples": [one.to_json() for one in self.examples],
         }
 
 

@@ -24,6 +24,7 @@ from nhan.datasets.audit import cluster, look_over
 from nhan.datasets.read import DatasetVersion, open_dataset
 from nhan.datasets.shards import write_shards
 from nhan.datasets.split import Candidate, HeldOut, plan_splits
+from nhan.datasets.words import say
 from nhan.errors import Conflict, NotFound, UserError
 from nhan.storage import NumberedLog
 from nhan.tasks import get_task
@@ -286,16 +287,13 @@ def _left(previous: DatasetVersion, rows: Sequence[SampleRow]) -> Counter[str]:
 
 
 def _warnings(report: FreezeReport) -> list[str]:
-    found = []
+    found: list[str] = []
     splits = report.dataset.splits
     if report.held_out:
-        found.append(f"{len(report.held_out)} samples are held out: any split would leak")
+        found.append(say("frozen.held_out", count=len(report.held_out)))
     if report.withheld:
-        found.append(f"{report.withheld} samples are left out: whoever sent them did not consent")
-    found.extend(f"the {split} split is empty" for split in layout.SPLITS if not splits[split])
+        found.append(say("frozen.withheld", count=report.withheld))
+    found.extend(say("frozen.empty", split=split) for split in layout.SPLITS if not splits[split])
     if report.left["test"]:
-        found.append(
-            f"{report.left['test']} test samples of the previous version are gone (rejected, "
-            "skipped or of another source); scores of the two versions do not compare"
-        )
+        found.append(say("frozen.gone", count=report.left["test"]))
     return found

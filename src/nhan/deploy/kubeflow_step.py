@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from nhan.errors import NhanError
 from nhan.pipeline import rounds
 from nhan.pipeline.plan import make_plan
+from nhan.pipeline.reasons import reason_of
 from nhan.pipeline.step import Record
 from nhan.pipeline.steps import STEPS
 from nhan.settings import FILE_NAME
@@ -32,7 +33,7 @@ def begin(dataset: str, model: str, because: str, *, again: bool, key: str) -> i
             workspace,
             dataset=dataset,
             model=model,
-            reason=because,
+            reason=reason_of(because),
             by="kubeflow",
             again=again,
             key=key,

@@ -100,7 +100,13 @@ def look_over(work: Work) -> Outcome:
             return Outcome("refused", _refusal(outputs), outputs, key)
         return Outcome("skipped", say("audit.unchanged", round=known["round"]), outputs, key)
     report = audit(workspace, task)
-    outputs = {"samples": report.samples, "errors": report.errors, "found": _found(report)}
+    found = _found(report)
+    outputs = {
+        "samples": report.samples,
+        "errors": report.errors,
+        "found": found,
+        "said": [one.to_json() for one in found],
+    }
     remember(workspace.store, "audit", key, work.plan.number, outputs)
     if report.errors and workspace.settings.loop.audit == "refuse":
         return Outcome("refused", _refusal(outputs), outputs, key)
@@ -114,19 +120,24 @@ def audit_key(workspace: Workspace, task: str) -> str:
     return key_of("audit", task, labelled_content(workspace, task, votes=True))
 
 
-def _found(report: AuditReport) -> list[str]:
+def _found(report: AuditReport) -> list[Sentence]:
     return [
-        f"{finding.count} × {finding.code}: {finding.examples[0].message}"
+        say(
+            "audit.kind",
+            count=finding.count,
+            # Logs name the code; a page, which knows the tables of all tasks, what it is called.
+            kind=Sentence(finding.code, f"kind.{finding.code}"),
+            message=finding.examples[0].message,
+        )
         for finding in report.findings
         if finding.severity == "error"
     ]
 
 
 def _refusal(outputs: dict[str, object]) -> Sentence:
-    found = outputs["found"]
+    found = outputs.get("said") or outputs["found"]  # an older release kept English alone
     assert isinstance(found, Sequence)
-    shown = [str(one) for one in found[:_NAMED]]
-    return say("audit.refused", errors=outputs["errors"], found=shown)
+    return say("audit.refused", errors=outputs["errors"], found=found[:_NAMED])
 
 
 def freeze_samples(work: Work) -> Outcome:

@@ -29,11 +29,13 @@ from nhan.pipeline.data_steps import audit_key, fetch_labels
 from nhan.pipeline.lease import holder
 from nhan.pipeline.notify import notify
 from nhan.pipeline.plan import make_plan
+from nhan.pipeline.reasons import passed_on
 from nhan.pipeline.rounds import Round, list_rounds
 from nhan.pipeline.step import Plan, Say
+from nhan.pipeline.step_words import say
 from nhan.pipeline.watch_steps import look_back
 from nhan.uploads.intake import take_in
-from nhan.watching.drift import has_drifted
+from nhan.watching.drift import drifted_features
 from nhan.watching.fresh import FreshLabels
 from nhan.workspace import Workspace
 
@@ -116,7 +118,7 @@ class Watch:
             clock.add_job(
                 self.want,
                 self._cron,
-                args=[f"the clock ({self._settings.cron})"],
+                args=[say("reason.clock", cron=self._settings.cron)],
                 coalesce=True,
                 misfire_grace_time=None if self._settings.missed == "once" else _ON_TIME_S,
             )
@@ -171,11 +173,12 @@ class Watch:
         count = self._fresh.count(self._workspace) - self._left_over(plan.task)
         wanted = self._settings.min_new_labels
         if wanted and count >= wanted:
-            self.want(f"{count} new labels")
+            self.want(say("reason.labels", count=count))
             return
         enough = self._settings.on_drift and count >= max(1, wanted // _DRIFT_SHARE)
-        if enough and (what := has_drifted(self._workspace, plan.model)):
-            self.want(f"drift of {what}, {count} new labels")
+        if enough and (names := drifted_features(self._workspace, plan.model)):
+            features = [say(f"feature.{name}") for name in names]
+            self.want(say("reason.drift", features=features, count=count))
 
     def _left_over(self, task: str) -> float:
         """Labels that the last round could not use; infinite while another would change nothing."""
@@ -209,7 +212,8 @@ class Watch:
         if missed is None or missed > datetime.now(UTC):
             return
         if self._settings.missed == "once":
-            self.want(f"the clock ({self._settings.cron}), missed since {missed:%Y-%m-%d %H:%M}")
+            since = f"{missed:%Y-%m-%d %H:%M}"
+            self.want(say("reason.missed", cron=self._settings.cron, since=since))
         else:
             self._say(f"missed since {missed:%Y-%m-%d %H:%M}; the next moment counts (loop.missed)")
 
@@ -224,6 +228,7 @@ class Watch:
         ended_before = {one.plan.number for one in self._newest() if one.outcome}
         command = [sys.executable, "-m", "nhan", "--workspace", str(self._workspace.root)]
         command += ["loop", "run", "--because", reason]
+        command += ["--said", kept] if (kept := passed_on(reason)) else []
         for option, value in (("--dataset", self._dataset), ("--model", self._model)):
             command += [option, value] if value else []
         # Its own session: a Ctrl-C at the terminal reaches the watch alone, which then decides.
@@ -256,11 +261,12 @@ class Watch:
 
     def _take_reasons(self) -> str:
         if self._demand.take():
-            self.want("on demand (SIGUSR1)")
+            self.want(say("reason.signal"))
         with self._lock:
-            reason = "; ".join(self._reasons)
-            self._reasons.clear()
-        return reason
+            reasons, self._reasons = self._reasons, []
+        if len(reasons) > 1:
+            return say("several", parts=reasons)
+        return reasons[0] if reasons else ""
 
     def _try(self, what: str, work: Callable[[], object]) -> bool:
         """Whether it succeeded; else it may at the next look. The same trouble is told once."""

@@ -30,7 +30,7 @@ class Plan:
         train: as the setting `loop.train`.
         int8: as the setting `loop.int8`.
         again: do everything again, even where nothing has changed.
-        reason: why the round was begun.
+        reason: why the round was begun; a `Sentence` can be said in other languages.
         by: who or what began it.
         key: chosen by whoever begins it; asking again with the same one gives the same round.
         at: UTC, ISO 8601.
@@ -56,12 +56,15 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """What `round.json` holds."""
-        return {**asdict(self), "train": list(self.train)}
+        said = self.reason.to_json() if isinstance(self.reason, Sentence) else None
+        return {**asdict(self), "train": list(self.train), "said": said}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Plan:
         """Read back what `to_json` gave."""
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
+        if said := values.get("said"):
+            known["reason"] = Sentence(said["words"], said["code"], said["facts"])
         return cls(**{**known, "train": tuple(known.get("train", ()))})
 
 

@@ -8,6 +8,19 @@ from nhan.evaluation.sentences import make
 from nhan.sentences import Table
 
 STEP_WORDS: Table = {
+    # why rounds begin
+    "reason.demand": ("on demand", "theo yêu cầu"),
+    "reason.signal": ("on demand (SIGUSR1)", "theo yêu cầu (SIGUSR1)"),
+    "reason.clock": ("the clock ({cron})", "theo lịch ({cron})"),
+    "reason.missed": (
+        "the clock ({cron}), missed since {since}",
+        "theo lịch ({cron}), đã lỡ từ {since}",
+    ),
+    "reason.labels": ("{count} new labels", "có {count} nhãn mới"),
+    "reason.drift": (
+        "drift of {features:comma}, {count} new labels",
+        "{features:comma} đã lệch, có {count} nhãn mới",
+    ),
     # the steps
     "step.intake": ("intake", "nhận ảnh"),
     "step.pull": ("pull", "lấy nhãn"),
@@ -66,6 +79,7 @@ STEP_WORDS: Table = {
         "{errors} things must be fixed before training (nhan audit): {found}",
         "phải sửa {errors} chỗ trước khi huấn luyện (nhan audit): {found}",
     ),
+    "audit.kind": ("{count} × {kind}: {message}", "{count} × {kind}: {message}"),
     # freeze
     "freeze.unchanged": (
         "no sample or label has changed since round {round}: {dataset}",

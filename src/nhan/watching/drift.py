@@ -95,15 +95,15 @@ def measure_drift(workspace: Workspace, model: str) -> dict[str, Any] | None:
     return document
 
 
-def has_drifted(workspace: Workspace, model: str) -> str:
-    """What has drifted, by the last measurement of the version that answers; empty for nothing."""
+def drifted_features(workspace: Workspace, model: str) -> list[str]:
+    """What has drifted, by the last measurement of the version that answers."""
     document = read_watch(workspace.store, model, DRIFT)
     package = answering(workspace, model)
     if document is None or package is None:
-        return ""
+        return []
     if document["version"] != version_name(workspace, package):
-        return ""
-    return ", ".join(document["features"][name]["words"] for name in document["drifted"])
+        return []
+    return [str(name) for name in document["drifted"]]
 
 
 def _add(

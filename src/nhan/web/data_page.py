@@ -16,6 +16,7 @@ from nhan.tasks import TASKS
 from nhan.web import pages
 from nhan.web.desk import desk_of
 from nhan.web.errand import errands_of
+from nhan.web.telling import tell_finding, tell_kind
 from nhan.workspace import Workspace
 
 router = APIRouter(include_in_schema=False, route_class=SmallJson)
@@ -40,12 +41,15 @@ async def data(request: Request) -> Response:
     """The page."""
     if context_of(request).root is None:
         return pages.show(request.scope, "no-workspace", {"name": "data"})
-    return pages.show(request.scope, "data", await desk_of(request).run(_overview))
+    language = pages.visitor_of(request.scope).language
+    return pages.show(request.scope, "data", await desk_of(request).run(_overview, language))
 
 
 @router.post("/data/api/audit")
 async def audit(request: Request, wanted: Audit) -> dict[str, Any]:
-    """Run the label doctor; its examples come with the hash of their picture.
+    """Run the label doctor; it speaks the visitor's language.
+
+    Examples come with the hash of their picture.
 
     Raises:
         NotFound: no such task.
@@ -57,10 +61,12 @@ async def audit(request: Request, wanted: Audit) -> dict[str, Any]:
         example["sample"] for finding in found["findings"] for example in finding["examples"]
     }
     hashes = await desk_of(request).run(_hashes, sorted(numbers - {None}))
-    for finding in found["findings"]:
+    language = pages.visitor_of(request.scope).language
+    told = [tell_finding(finding, language) for finding in found["findings"]]
+    for finding in told:
         for example in finding["examples"]:
             example["sha256"] = hashes.get(example["sample"], "")
-    return dict(found)
+    return {**found, "findings": told}
 
 
 @router.get("/data/api/diff")
@@ -72,14 +78,17 @@ async def diff(request: Request, before: str, after: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _overview(workspace: Workspace) -> dict[str, Any]:
+def _overview(workspace: Workspace, language: str) -> dict[str, Any]:
     from nhan.datasets.read import list_datasets, open_dataset
 
     states = _count_states(workspace)
     datasets = []
     for found in list_datasets(workspace.store):
         versions = [
-            {"latest": version == found.latest, **_version(open_dataset(workspace.store, ref))}
+            {
+                "latest": version == found.latest,
+                **_version(open_dataset(workspace.store, ref), language),
+            }
             for version in reversed(found.versions)
             for ref in (f"{found.name}@{version}",)
         ]
@@ -97,7 +106,7 @@ def _overview(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _version(dataset: Any) -> dict[str, Any]:
+def _version(dataset: Any, language: str) -> dict[str, Any]:
     manifest = dataset.manifest
     vocabulary = next(iter(dataset.vocabulary.values()), ())
     return {
@@ -110,7 +119,9 @@ def _version(dataset: Any) -> dict[str, Any]:
         "sources": {name: sum(splits.values()) for name, splits in manifest["sources"].items()},
         "held_out": manifest.get("held_out", 0),
         "warnings": {
-            **manifest["audit"].get("errors", {}), **manifest["audit"].get("warnings", {})
+            tell_kind(code, language): count
+            for severity in ("errors", "warnings")
+            for code, count in manifest["audit"].get(severity, {}).items()
         },
         "vocabulary": len(vocabulary),
         "parents": manifest.get("parents", []),

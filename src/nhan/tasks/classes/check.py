@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from nhan.errors import BadLabel
 from nhan.tasks.base import Finding
+from nhan.tasks.classes.check_words import say
 from nhan.tasks.classes.names import normalise_class
 from nhan.tasks.text.alphabet import strip_marks
 
@@ -35,8 +37,8 @@ def check_label(label: str, *, width: int, height: int) -> list[Finding]:
             Finding(
                 "class_name_mended",
                 "info",
-                f"{label!r} is stored as {name!r}",
-                "nothing to do; the source may be mended too",
+                say("class.mended", label=label, name=name),
+                say("class.mended.hint"),
             )
         )
     if min(width, height) < TINY_PX:
@@ -44,9 +46,8 @@ def check_label(label: str, *, width: int, height: int) -> list[Finding]:
             Finding(
                 "tiny_picture",
                 "warning",
-                f"a picture of {width} × {height} px; hardly anything can be seen in under "
-                f"{TINY_PX} px",
-                "is it an icon or a failed download?",
+                say("class.tiny", width=width, height=height, least=TINY_PX),
+                say("class.tiny.hint"),
             )
         )
     if max(width, height) > ELONGATED * min(width, height):
@@ -54,9 +55,8 @@ def check_label(label: str, *, width: int, height: int) -> list[Finding]:
             Finding(
                 "elongated_picture",
                 "warning",
-                f"a picture of {width} × {height} px; its central square shows less than a "
-                "quarter of it",
-                "crop it to what matters, or train with model.prepare.fit = 'letterbox'",
+                say("class.elongated", width=width, height=height),
+                say("class.elongated.hint"),
             )
         )
     return found
@@ -85,17 +85,17 @@ def _one_class(counts: Mapping[str, int]) -> list[Finding]:
         Finding(
             "one_class",
             "error",
-            f"all samples are of the one class {next(iter(counts))!r}",
-            "there must be at least two classes to tell apart; add one, for instance 'other'",
+            say("class.one", name=next(iter(counts))),
+            say("class.one.hint"),
         )
     ]
 
 
 def _too_few(counts: Mapping[str, int]) -> list[Finding]:
     found = []
-    for code, severity, low, high, why in (
-        ("class_too_small", "error", 0, TOO_FEW, "too few to be learned, validated and tested"),
-        ("class_small", "warning", TOO_FEW, FEW, "too few to say how well it is told"),
+    for code, severity, low, high, words in (
+        ("class_too_small", "error", 0, TOO_FEW, "class.too_few"),
+        ("class_small", "warning", TOO_FEW, FEW, "class.few"),
     ):
         small = {name: count for name, count in counts.items() if low <= count < high}
         if small:
@@ -104,9 +104,8 @@ def _too_few(counts: Mapping[str, int]) -> list[Finding]:
                 Finding(
                     code,
                     "error" if severity == "error" else "warning",
-                    f"{len(small)} of {len(counts)} classes have under {high} samples, {why}: "
-                    + _listed(shown),
-                    "label more pictures of them, or join them to another class",
+                    say(words, small=len(small), all=len(counts), least=high, **_listed(shown)),
+                    say("class.few.hint"),
                 )
             )
     return found
@@ -122,9 +121,15 @@ def _imbalance(counts: Mapping[str, int]) -> list[Finding]:
         Finding(
             "class_imbalance",
             "warning",
-            f"{largest!r} has {counts[largest]} samples ({share:.0%} of all), {smallest!r} has "
-            f"{counts[smallest]}",
-            "label more of the small ones, or train with model.class_weights = 'balanced'",
+            say(
+                "class.imbalance",
+                largest=largest,
+                most=counts[largest],
+                share=share,
+                smallest=smallest,
+                least=counts[smallest],
+            ),
+            say("class.imbalance.hint"),
         )
     ]
 
@@ -139,15 +144,16 @@ def _alike(names: Iterable[str]) -> list[Finding]:
         Finding(
             "class_names_alike",
             "warning",
-            f"these classes differ only in case, marks or dashes: {_listed(map(repr, same))}",
-            "if they are one class, import them under one name",
+            say("class.alike", **_listed(map(repr, same))),
+            say("class.alike.hint"),
         )
         for same in grouped.values()
         if len(same) > 1
     ]
 
 
-def _listed(shown: Iterable[str]) -> str:
-    words = list(shown)
-    rest = len(words) - _SHOWN
-    return ", ".join(words[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+def _listed(shown: Iterable[str]) -> dict[str, Any]:
+    """The facts of a sentence that lists names: the first few, and how many more."""
+    names = list(shown)
+    rest = len(names) - _SHOWN
+    return {"names": names[:_SHOWN], "more": say("class.more", rest=rest) if rest > 0 else ""}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nhan.errors import BadLabel
+from nhan.tasks.classes.check_words import say
 from nhan.tasks.text.normalise import normalise_text
 
 # Longer ones are sentences that slipped into the wrong column.
@@ -26,8 +27,8 @@ def normalise_class(label: str) -> str:
     name = normalise_text(label)
     if len(name) > MAX_LENGTH:
         raise BadLabel(
-            f"the class name {name[:40]!r}… has {len(name)} characters; at most {MAX_LENGTH}",
-            hint="is it a text? then import it with --task text",
+            say("class.long_name", name=name[:40], length=len(name), most=MAX_LENGTH),
+            hint=say("class.long_name.hint"),
         )
     return name
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from nhan.errors import BadLabel
 from nhan.tasks.base import Finding
 from nhan.tasks.text.charset import Charset
+from nhan.tasks.text.check_words import say
 from nhan.tasks.text.lookalikes import decoded_twice, look_alikes, without_look_alikes
 from nhan.tasks.text.normalise import ZERO_WIDTH, compose_text, normalise_text
 
@@ -25,8 +26,8 @@ def check_label(label: str, *, charset: Charset, steps: int) -> list[Finding]:
         Findings, errors first; an empty list for a label that is fine as it is.
     """
     if repaired := decoded_twice(label):
-        message = f"{label!r} is UTF-8 that was read as a Western code page"
-        hint = f"it was probably {repaired!r}; import the source as UTF-8"
+        message = say("label.decoded_twice", label=label)
+        hint = say("label.decoded_twice.hint", repaired=repaired)
         return [Finding("broken_encoding", "error", message, hint)]
     try:
         text = normalise_text(label)
@@ -55,13 +56,16 @@ def _foreign(text: str, charset: Charset) -> list[Finding]:
         return []
     found = []
     if seen := look_alikes(outside):
-        pairs = ", ".join(f"{char!r} U+{ord(char):04X} for {real!r}" for char, real in seen.items())
+        pairs = [
+            say("label.look_alike.pair", char=char, code=f"U+{ord(char):04X}", real=real)
+            for char, real in seen.items()
+        ]
         found.append(
             Finding(
                 "look_alike",
                 "error",
-                f"{text!r} holds {pairs}",
-                f"probably meant: {without_look_alikes(text)!r}",
+                say("label.look_alike", text=text, pairs=pairs),
+                say("label.look_alike.hint", meant=without_look_alikes(text)),
                 tuple(seen),
             )
         )
@@ -70,8 +74,8 @@ def _foreign(text: str, charset: Charset) -> list[Finding]:
             Finding(
                 "combining_mark",
                 "error",
-                f"{text!r} holds a mark that fits no letter before it: {marks}",
-                "retype the letter",
+                say("label.mark", text=text, chars=marks),
+                say("label.mark.hint"),
             )
         )
     if broken := [char for char in outside if char == "\ufffd"]:
@@ -79,8 +83,8 @@ def _foreign(text: str, charset: Charset) -> list[Finding]:
             Finding(
                 "broken_encoding",
                 "error",
-                f"{text!r} holds {len(broken)} replacement character U+FFFD",
-                "the source was decoded with the wrong code page; import it as UTF-8",
+                say("label.replaced", text=text, count=len(broken)),
+                say("label.replaced.hint"),
             )
         )
     if unusable := _named(char for char in outside if _is_unusable(char)):
@@ -88,8 +92,8 @@ def _foreign(text: str, charset: Charset) -> list[Finding]:
             Finding(
                 "unusable_character",
                 "error",
-                f"{text!r} holds a character that no reader can learn: {unusable}",
-                "retype what the picture shows",
+                say("label.unusable", text=text, chars=unusable),
+                say("label.unusable.hint"),
             )
         )
     if others := tuple(char for char in outside if is_learnable(char)):
@@ -97,8 +101,8 @@ def _foreign(text: str, charset: Charset) -> list[Finding]:
             Finding(
                 "outside_charset",
                 "warning",
-                f"{text!r} holds characters outside the standard charset: {_named(others)}",
-                "correct the label, or keep it and the model's charset will be extended",
+                say("label.outside", text=text, chars=_named(others)),
+                say("label.outside.hint"),
                 others,
             )
         )
@@ -141,8 +145,8 @@ def _form(label: str) -> list[Finding]:
             Finding(
                 "not_nfc",
                 "warning",
-                f"{label!r} is not NFC: its letters are spelled as letter and mark",
-                "it is composed on import; set the source to NFC (precomposed Unicode)",
+                say("label.not_nfc", label=label),
+                say("label.not_nfc.hint"),
             )
         )
     if hidden := _named(dict.fromkeys(char for char in label if char in ZERO_WIDTH)):
@@ -150,8 +154,8 @@ def _form(label: str) -> list[Finding]:
             Finding(
                 "zero_width",
                 "warning",
-                f"{label!r} holds characters without ink: {hidden}",
-                "they are dropped on import",
+                say("label.zero_width", label=label, chars=hidden),
+                say("label.zero_width.hint"),
             )
         )
     if label.translate(_VISIBLE) != " ".join(label.translate(_VISIBLE).split()):
@@ -159,9 +163,8 @@ def _form(label: str) -> list[Finding]:
             Finding(
                 "unusual_space",
                 "warning",
-                f"{label!r} holds other spaces than single plain ones between words",
-                "no-break spaces, tabs and line breaks become one space on import; "
-                "check that the picture holds one line",
+                say("label.space", label=label),
+                say("label.space.hint"),
             )
         )
     return found
@@ -175,7 +178,7 @@ def _length(text: str, steps: int) -> list[Finding]:
         Finding(
             "too_long",
             "error",
-            f"{text!r} needs {needed} time steps and the picture's width gives {steps}",
-            "is it the label of another picture, or a picture of several lines?",
+            say("label.too_long", text=text, needed=needed, steps=steps),
+            say("label.too_long.hint"),
         )
     ]

@@ -12,6 +12,7 @@ import unicodedata
 
 from nhan.errors import BadLabel
 from nhan.tasks.text.alphabet import Letter, compose, decompose
+from nhan.tasks.text.check_words import say
 
 # Characters without ink (zero width, direction, emoji style): nobody can read them off a picture
 # and they come from copying and from input methods, so they are dropped. (The label doctor reports
@@ -47,14 +48,11 @@ def normalise_text(text: str) -> str:
     for position, char in enumerate(spaced):
         if unicodedata.category(char) in {"Cc", "Cs"}:
             raise BadLabel(
-                f"the label holds the control character U+{ord(char):04X} at position {position}",
-                hint="remove it; labels hold what can be seen in the picture",
+                say("label.control", char=f"U+{ord(char):04X}", position=position),
+                hint=say("label.control.hint"),
             )
     if not spaced:
-        raise BadLabel(
-            f"the label {text!r} is empty",
-            hint="type what the picture shows, or skip the picture with a reason",
-        )
+        raise BadLabel(say("label.empty", text=text), hint=say("label.empty.hint"))
     return compose_text(spaced)
 
 

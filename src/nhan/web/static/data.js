@@ -1,6 +1,6 @@
 // Data: the label doctor on demand, and what changed between two versions.
 
-import { ask, element, language, note, number, root, send, wordsOf } from "./page.js";
+import { ask, element, note, number, root, send, wordsOf } from "./page.js";
 
 const words = wordsOf("words");
 // Changes shown before somebody asks for the rest; a phone shows them one under the other.
@@ -12,11 +12,6 @@ function picture(sha256, alt) {
   // What a browser cannot show (TIFF, say) the server turns into PNG.
   shown.addEventListener("error", () => (shown.src = `${root}/pictures/${sha256}?as=png`), { once: true });
   return shown;
-}
-
-for (const chip of document.querySelectorAll("[data-code]")) {
-  const said = words.codes[chip.dataset.code];
-  if (said) chip.textContent = chip.textContent.replace(chip.dataset.code, said);
 }
 
 // --------------------------------------------------------------------------------- label doctor
@@ -48,17 +43,15 @@ async function lookOver(doctor, button) {
 
 function drawFinding(finding) {
   const kinds = { error: "bad", warning: "warn", info: "quiet" };
-  const known = words.advice[`${finding.code} ${finding.severity}`] ?? words.advice[finding.code];
-  const advice = known ?? finding.hint;
   const subjects = finding.subjects.slice(0, 12).map((one) => element("span", { class: "chip quiet", text: `${one.value} × ${number(one.samples)}` }));
   const examples = finding.examples.map((one) =>
-    element("figure", { class: "example" }, picture(one.sha256, one.name), element("figcaption", {}, element("b", { class: "small", text: one.name }), element("span", { class: "soft small", lang: "en", text: one.message }))),
+    element("figure", { class: "example" }, picture(one.sha256, one.name), element("figcaption", {}, element("b", { class: "small", text: one.name }), element("span", { class: "soft small", lang: one.language, text: one.message }))),
   );
   if (finding.count > examples.length) examples.push(element("p", { class: "soft", text: `… ${number(finding.count - examples.length)} ${words.more}` }));
   return element(
     "details", { class: "finding" },
-    element("summary", {}, element("span", { class: `chip ${kinds[finding.severity]}`, text: words.severity[finding.severity] }), element("b", { text: words.codes[finding.code] ?? finding.code.replaceAll("_", " ") }), element("span", { class: "soft number", text: number(finding.count) })),
-    advice ? element("p", { class: "soft small", lang: known ? language : "en", text: `→ ${advice}` }) : null,
+    element("summary", {}, element("span", { class: `chip ${kinds[finding.severity]}`, text: words.severity[finding.severity] }), element("b", { text: finding.name }), element("span", { class: "soft number", text: number(finding.count) })),
+    finding.hint ? element("p", { class: "soft small", lang: finding.language, text: `→ ${finding.hint}` }) : null,
     subjects.length ? element("p", { class: "chips" }, ...subjects) : null,
     element("div", { class: "examples" }, ...examples),
   );

@@ -214,7 +214,7 @@ function drawRound(round, open) {
     "li", {},
     element("details", { open: open || null },
       element("summary", {}, element("b", { text: `${words.round} ${round.number}` }), element("span", { class: `chip ${kinds[round.outcome] ?? "warn"}`, text: outcome }), element("span", { class: "soft small", text: `${round.dataset} → ${round.model} · ${moment(round.at)}` })),
-      round.reason ? element("p", { class: "small", lang: "en", text: round.reason }) : null,
+      round.reason ? element("p", { class: "small", lang: round.reason_language, text: round.reason }) : null,
       element("ol", { class: "steps" }, ...steps)),
   );
 }
