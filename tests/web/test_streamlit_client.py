@@ -38,13 +38,16 @@ def test_a_picture_is_sent_as_it_is():
     assert str(request.url) == "http://nhan/tools/predict?model=toy"
     assert request.headers["authorization"] == "Bearer secret"
     assert request.headers["x-nhan-user"] == "B%C3%ACnh"
-    assert (found.value, found.kept) == ("đá", True)
+    assert (found.value, found.kept, found.classes) == ("đá", True, [])
 
 
 def test_a_class_is_an_answer_too():
     document = {**PREDICTION, "label": "rose"}
     del document["text"]
-    assert client(lambda _: httpx.Response(200, json=document)).answer(b"x").value == "rose"
+    document["labels"] = {"rose": 0.7, "aster": 0.2, "lily": 0.1}
+    found = client(lambda _: httpx.Response(200, json=document)).answer(b"x")
+    assert found.value == "rose"
+    assert found.classes == ["rose", "aster", "lily"]
 
 
 def test_a_refusal_keeps_its_words():

@@ -43,6 +43,11 @@ class Answer:
         """The text or the class."""
         return str(self.prediction.get("text", self.prediction.get("label", "")))
 
+    @property
+    def classes(self) -> list[str]:
+        """The model's classes, the likeliest first; none where it reads text."""
+        return list(self.prediction.get("labels") or {})
+
 
 class Client:
     """Asks one server.

@@ -15,6 +15,8 @@ from nhan.errors import NhanError
 from nhan.web.client import Answer, Client, Refused
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+# Classes drawn; the least likely of many say nothing.
+_BARS = 6
 
 _WORDS = {
     "Tiếng Việt": {
@@ -94,9 +96,11 @@ def _read(client: Client, words: dict[str, str], picture: bytes, name: str) -> N
         f"{words['confidence']} {prediction['confidence']:.0%} · "
         f"{prediction['model']}@{prediction['version']} · {prediction['duration_ms']:.0f} ms"
     )
-    labels = prediction.get("labels")
-    if labels:
-        st.bar_chart(labels, horizontal=True)
+    if answer.classes:
+        labels = prediction["labels"]
+        st.bar_chart(
+            {one: labels[one] for one in answer.classes[:_BARS]}, horizontal=True, sort=False
+        )
     if answer.kept:
         _correct(client, words, answer, name)
     else:
@@ -109,7 +113,7 @@ def _correct(client: Client, words: dict[str, str], answer: Answer, name: str) -
     identity = str(answer.prediction["id"])
     standing = others.get(identity)
     with st.form(f"correct-{name}", border=False):
-        label = st.text_input(words["correct"], answer.value)
+        label = _ask_label(words["correct"], answer)
         mine = False
         if standing is not None:
             st.warning(words["stands"])
@@ -131,6 +135,14 @@ def _correct(client: Client, words: dict[str, str], answer: Answer, name: str) -
     else:
         others.pop(identity, None)
         st.success(words["saved"])
+
+
+def _ask_label(question: str, answer: Answer) -> str:
+    """The text, or a class chosen from the model's, the likeliest first; another may be typed."""
+    if not answer.classes:
+        return st.text_input(question, answer.value)
+    chosen = st.selectbox(question, answer.classes, accept_new_options=True)
+    return chosen or ""  # emptied: the server says what a label must be
 
 
 def _show(error: NhanError) -> None:
