@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from nhan.catalog import State
 from nhan.catalog.schema import decisions
@@ -67,3 +70,35 @@ def test_yesterday_is_not_today(workspace, add_samples, say) -> None:
         connection.execute(decisions.update().values(at=datetime.now(UTC) - timedelta(days=1)))
     found = progress(workspace, "text", "an")
     assert (found.done_today, found.people[0].done) == (0, 1)
+
+
+@contextmanager
+def steps(workspace) -> Iterator[list[int]]:
+    """Counts SQLite's work in hundreds of its own instructions."""
+    done = [0]
+
+    def count() -> int:
+        done[0] += 1
+        return 0
+
+    def listen(connection, *_rest) -> None:
+        connection.connection.driver_connection.set_progress_handler(count, 100)
+
+    sa.event.listen(workspace.catalog.engine, "begin", listen)
+    yield done
+    sa.event.remove(workspace.catalog.engine, "begin", listen)
+
+
+def test_it_takes_no_longer_the_more_samples_there_are(workspace, add_samples) -> None:
+    def work() -> int:
+        with steps(workspace) as done:
+            progress(workspace, "text", "an")
+        return done[0]
+
+    add_samples([0.9] * 20)
+    add_samples([0.0] * 20, state=State.LABELLED, label="một")
+    few = work()
+    add_samples([0.9] * 1000)
+    add_samples([0.0] * 1000, state=State.LABELLED, label="một")
+    assert work() <= few + 5
+    assert progress(workspace, "text").waiting == 1020

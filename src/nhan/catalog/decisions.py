@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nhan.catalog.schema import State, decisions, reviews, samples
+from nhan.catalog.schema import decisions, samples
 
 Row = sa.RowMapping
 
@@ -71,35 +71,14 @@ def decision_times(
     """Who decided when, from a moment on, without what was undone; oldest first."""
     query = (
         sa.select(decisions.c.reviewer, decisions.c.at)
-        .join(samples, samples.c.id == decisions.c.sample_id)
         .where(
-            samples.c.task == task,
             decisions.c.at >= since,
+            # Not by a join: that SQLite began with every sample of the task.
+            sa.select(samples.c.task).where(samples.c.id == decisions.c.sample_id).scalar_subquery()
+            == task,
             decisions.c.action != "undo",
             decisions.c.number.not_in(_undone),
         )
         .order_by(decisions.c.at)
     )
     return [(reviewer, at) for reviewer, at in connection.execute(query)]
-
-
-def count_states(connection: sa.Connection, task: str) -> dict[State, int]:
-    """How many samples of a task are in each state."""
-    query = (
-        sa.select(samples.c.state, sa.func.count())
-        .where(samples.c.task == task)
-        .group_by(samples.c.state)
-    )
-    return {State(state): count for state, count in connection.execute(query)}
-
-
-def count_by_reviewer(connection: sa.Connection, task: str) -> list[tuple[str, str, int]]:
-    """How many samples each person has in each state of a review: (reviewer, state, count)."""
-    query = (
-        sa.select(reviews.c.reviewer, reviews.c.state, sa.func.count())
-        .join(samples, samples.c.id == reviews.c.sample_id)
-        .where(samples.c.task == task)
-        .group_by(reviews.c.reviewer, reviews.c.state)
-        .order_by(reviews.c.reviewer)
-    )
-    return [(reviewer, state, count) for reviewer, state, count in connection.execute(query)]

@@ -45,6 +45,9 @@ _HANDOUT_LOCK = 7_239_116
 
 Row = sa.RowMapping
 
+# Written out, or the index `ix_samples_doubled` would not be seen to hold what is asked for.
+_doubled = samples.c.opinions > sa.literal_column("1")
+
 # All but the thumbnail, which no reviewer sees.
 _SAMPLE = [column for column in samples.c if column.name != "thumbnail"]
 
@@ -312,16 +315,6 @@ def write_suggestions(connection: sa.Connection, rows: Sequence[Mapping[str, Any
         connection.execute(suggestions.insert(), kept)
 
 
-def count_unasked(connection: sa.Connection, task: str) -> int:
-    """How many samples wait in vain: they may not train, and nothing put them into the queue."""
-    query = (
-        sa.select(sa.func.count())
-        .select_from(samples)
-        .where(samples.c.task == task, samples.c.state == State.NEW, ~worth_asking())
-    )
-    return int(connection.scalar(query) or 0)
-
-
 def count_suspects(connection: sa.Connection, task: str) -> int:
     """How many labels are under suspicion."""
     query = (
@@ -341,7 +334,7 @@ def doubly_labelled(connection: sa.Connection, task: str) -> list[tuple[int, str
         sa.select(reviews.c.sample_id, reviews.c.reviewer, labels.c.value)
         .join(samples, samples.c.id == reviews.c.sample_id)
         .join(labels, labels.c.id == reviews.c.label_id)
-        .where(samples.c.task == task, samples.c.opinions > 1, reviews.c.state == "done")
+        .where(samples.c.task == task, _doubled, reviews.c.state == "done")
         .order_by(reviews.c.sample_id)
     )
     return [(sample, reviewer, value) for sample, reviewer, value in connection.execute(query)]
@@ -349,23 +342,33 @@ def doubly_labelled(connection: sa.Connection, task: str) -> list[tuple[int, str
 
 def disputed(connection: sa.Connection, task: str) -> list[Row]:
     """Samples with as many opinions as wanted, none of which stands."""
+    query = (
+        sa.select(*_SAMPLE)
+        .where(_in_dispute(task))
+        .order_by(samples.c.priority.desc(), samples.c.id)
+    )
+    return list(connection.execute(query).mappings())
+
+
+def count_disputed(connection: sa.Connection, task: str) -> int:
+    """How many samples `disputed` finds."""
+    query = sa.select(sa.func.count()).select_from(samples).where(_in_dispute(task))
+    return int(connection.scalar(query) or 0)
+
+
+def _in_dispute(task: str) -> sa.ColumnElement[bool]:
     given = (
         sa.select(sa.func.count())
         .where(reviews.c.sample_id == samples.c.id, reviews.c.state.in_(GIVEN))
         .correlate(samples)
         .scalar_subquery()
     )
-    query = (
-        sa.select(*_SAMPLE)
-        .where(
-            samples.c.task == task,
-            samples.c.state.in_(list(WAITING)),
-            samples.c.opinions > 1,
-            given >= samples.c.opinions,
-        )
-        .order_by(samples.c.priority.desc(), samples.c.id)
+    return sa.and_(
+        samples.c.task == task,
+        samples.c.state.in_(list(WAITING)),
+        _doubled,
+        given >= samples.c.opinions,
     )
-    return list(connection.execute(query).mappings())
 
 
 def want_opinions(connection: sa.Connection, task: str, *, share: float, opinions: int) -> int:

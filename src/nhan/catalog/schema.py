@@ -108,7 +108,15 @@ samples = sa.Table(
     # The queue's order, so that its head is found without looking at the rest; and what it leaves
     # out, so that it is left out without a look at the row.
     sa.Index("ix_samples_queue", "task", "state", sa.text("priority DESC"), "id", "may_train"),
-    sa.Index("ix_samples_opinions", "task", "opinions", "state"),
+    sa.Index(
+        "ix_samples_doubled",
+        "task",
+        "state",
+        "opinions",
+        "id",
+        sqlite_where=sa.text("opinions > 1"),
+        postgresql_where=sa.text("opinions > 1"),
+    ),
 )
 
 labels = sa.Table(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from nhan.catalog import decisions, reviews
+from nhan.catalog import decisions, reviews, tallies
 from nhan.catalog.schema import State
 from nhan.review.queue import choose_task
 from nhan.workspace import Workspace
@@ -81,13 +81,13 @@ def progress(workspace: Workspace, task: str, reviewer: str = "") -> Progress:
     now = datetime.now(UTC)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     with workspace.catalog.read() as connection:
-        counts = decisions.count_states(connection, task)
+        counts = tallies.count_states(connection, task)
         waiting = sum(counts.get(state, 0) for state in reviews.WAITING)
         waiting += reviews.count_suspects(connection, task)
-        waiting -= reviews.count_unasked(connection, task)
+        waiting -= tallies.count_unasked(connection, task)
         times = decisions.decision_times(connection, task, min(midnight, now - _HOUR))
-        by_reviewer = decisions.count_by_reviewer(connection, task)
-        disputes = len(reviews.disputed(connection, task))
+        by_reviewer = tallies.count_by_reviewer(connection, task)
+        disputes = reviews.count_disputed(connection, task)
     people = []
     for name in dict.fromkeys(row[0] for row in by_reviewer):
         states = {state: count for who, state, count in by_reviewer if who == name}
