@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from nhan.errors import Forbidden, NhanError, NotFound, SettingsError, Unauthorized, UserError
-from nhan.serving.app import create_admin_app
+from nhan.serving.app import create_admin_app, create_app
 from nhan.serving.keys import (
     Keyring,
     add_key,
@@ -157,3 +157,32 @@ def test_every_refusal_has_a_hint(keyring):
         with pytest.raises(NhanError) as refused:
             ring.check(given, scope)
         assert refused.value.hint
+
+
+def test_keys_can_be_asked_for_from_one_moment_to_the_next(serving, keyring):
+    """`serve.require_keys`, read again by SIGHUP."""
+    ring, _ = keyring
+
+    async def scenario():
+        async with serving(keyring=ring) as running:
+            seen = []
+            for wanted in (False, True, False):
+                running.context.settings = ServeSettings(require_keys=wanted)
+                seen.append((await running.client.get("/v2/models/toy")).status_code)
+            return seen
+
+    assert asyncio.run(scenario()) == [200, 401, 200]
+
+
+@pytest.mark.parametrize("factory", [create_app, create_admin_app])
+def test_a_request_that_names_several_hosts_is_refused(serving, factory, error_of):
+    """The rule against DNS rebinding would look at one of them, a proxy at another."""
+
+    async def scenario():
+        async with serving(factory=factory) as running:
+            headers = [("host", "evil.test"), ("host", "localhost")]
+            return await running.client.get("/healthz", headers=headers)
+
+    response = asyncio.run(scenario())
+    assert response.status_code == 400
+    assert "several hosts" in error_of(response)["message"]

@@ -8,14 +8,14 @@ another site makes them ask, a session may only change anything from our own pag
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
-from nhan.errors import Forbidden, NhanError, Unauthorized
+from nhan.errors import BadRequest, Forbidden, NhanError, Unauthorized
 from nhan.serving import sessions
 from nhan.serving.keys import Key, Keyring
 
@@ -32,7 +32,7 @@ _SCOPES = {"corrections": "correct", "review": "review", "pictures": "review", "
 _READ_ONLY = frozenset({"models", "watch"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Collection[tuple[bytes, bytes]]
 
 
 class Guard:
@@ -40,16 +40,21 @@ class Guard:
 
     Args:
         keyring: the keys.
-        enforced: whether keys are asked for on this address.
+        enforced: tells whether keys are asked for on this address; settings may be read again.
         admin: whether it is the admin address, where everything needs the scope `admin`.
         origins: web origins that may call across sites.
     """
 
     def __init__(
-        self, keyring: Keyring, *, enforced: bool, admin: bool, origins: Iterable[str] = ()
+        self,
+        keyring: Keyring,
+        *,
+        enforced: Callable[[], bool],
+        admin: bool,
+        origins: Iterable[str] = (),
     ) -> None:
         self.keyring = keyring
-        self.enforced = enforced
+        self._enforced = enforced
         self._admin = admin
         self._origins = frozenset(origin.encode() for origin in origins)
 
@@ -61,13 +66,16 @@ class Guard:
 
         Raises:
             Unauthorized, Forbidden: the key, or the page that sent the request.
+            BadRequest: it names several hosts, of which a proxy may have looked at another one.
         """
         found = dict(headers)
+        if len(found) < len(headers) and sum(name == b"host" for name, _ in headers) > 1:
+            raise BadRequest("the request names several hosts")
         changes = method not in _SAFE_METHODS
         if changes and found.get(b"sec-fetch-site") == b"cross-site":
             self._check_origin(found.get(b"origin", b""))
         needed = self._scope(path, changes=changes)
-        if not self.enforced:
+        if not self._enforced():
             if self._admin or (changes and needed == "admin"):
                 _check_host(found.get(b"host", b""))
             return None

@@ -71,9 +71,10 @@ def create_app(context: Context, furnish: Furnish | None = None) -> ASGIApp:
     )
     if furnish is not None:
         furnish(app, context)
+    closed = not is_loopback(settings.host)
     guard = Guard(
         context.keyring,
-        enforced=settings.require_keys or not is_loopback(settings.host),
+        enforced=lambda: closed or context.settings.require_keys,
         admin=False,
         origins=settings.cors_origins,
     )
@@ -99,7 +100,6 @@ def create_app(context: Context, furnish: Furnish | None = None) -> ASGIApp:
 
 def create_admin_app(context: Context) -> ASGIApp:
     """The application of the admin address."""
-    settings = context.settings
     app = FastAPI(
         title="Nhãn, admin",
         version=__version__,
@@ -107,9 +107,10 @@ def create_admin_app(context: Context) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
+    closed = not is_loopback(context.settings.admin_host)
     guard = Guard(
         context.keyring,
-        enforced=settings.require_keys or not is_loopback(settings.admin_host),
+        enforced=lambda: closed or context.settings.require_keys,
         admin=True,
     )
     return _furnish(app, context, guard, _ADMIN, {})
