@@ -257,6 +257,30 @@ class Store:
         )
 
 
+def make_folder(url: str, beside: Path = Path()) -> Path | None:
+    """The folder of a store that is one, made if it is missing; None for any other store.
+
+    Args:
+        url: a folder path or a store's URL.
+        beside: where a relative path begins.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in ("", "file"):
+        return None
+    folder = (beside / (unquote(urlsplit(url).path) if scheme == "file" else url)).resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make {folder}: {error.strerror or error}",
+            hint="storage.objects in nhan.toml; look at the path, and at the rights to it",
+        ) from error
+    return folder
+
+
 def open_store(url: str | Path) -> Store:
     """Open a store by URL or folder path; a folder is made if it is missing.
 
@@ -264,14 +288,13 @@ def open_store(url: str | Path) -> Store:
 
     Raises:
         SettingsError: the scheme is unknown or the URL carries a secret.
+        StorageError: the folder cannot be made.
     """
     text = str(url)
     scheme = urlsplit(text).scheme
     if scheme == "memory":
         return Store("memory://", MemoryStore())
-    if scheme in ("", "file"):
-        folder = Path(unquote(urlsplit(text).path) if scheme == "file" else text).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+    if (folder := make_folder(text)) is not None:
         return Store(folder.as_uri(), LocalStore(folder), folder=folder)
     if scheme not in _REMOTE_SCHEMES:
         raise SettingsError(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from nhan.errors import NotFound
-from nhan.settings import Settings, load_settings
+from nhan.errors import NotFound, SettingsError
+from nhan.settings import FILE_NAME, Settings, load_settings
 from nhan.workspace import find_root
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def command(
     workers: int | None = typer.Option(
         None, min=0, help="Inference workers; 0 is one per core. [serve.workers, 0]"
     ),
-    model: str = typer.Option("", help="The model that /predict asks by default; not ready without it."),
+    model: str = typer.Option(
+        "", help="The model that /predict asks by default; not ready without it."
+    ),
     grace: float | None = typer.Option(
         None, min=0, help="Seconds to finish at a shutdown. [serve.grace_s, 25]"
     ),
@@ -62,14 +64,35 @@ def command(
             raise  # one that was named must exist; without one the bundled reader answers
         root = None
 
-    def read_settings() -> Settings:
+    raise typer.Exit(serve(root, make_reload(root, given)))
+
+
+def make_reload(root: Path | None, given: Mapping[str, object]) -> Callable[[], Settings]:
+    """What reads the settings, at the start and at every SIGHUP.
+
+    Args:
+        root: the workspace, or None.
+        given: settings of the server from the command line, over all others; None is not given.
+
+    Returns:
+        A function that raises `SettingsError` where they are malformed or, with a workspace, gone:
+        its defaults would lift keys and limits. The addresses stay those it read first, because
+        they are listened on and say who needs a key.
+    """
+    over = {name: value for name, value in given.items() if value is not None}
+
+    def reload() -> Settings:
+        if root is not None and not (root / FILE_NAME).exists():
+            raise SettingsError(
+                f"{root / FILE_NAME} is gone", hint="is the workspace still where it was?"
+            )
         settings = load_settings(root)
-        settings.serve = settings.serve.model_copy(
-            update={name: value for name, value in given.items() if value is not None}
-        )
+        settings.serve = settings.serve.model_copy(update=over)
+        for name in ("host", "port", "admin_host", "admin_port"):
+            over.setdefault(name, getattr(settings.serve, name))
         return settings
 
-    raise typer.Exit(serve(root, read_settings))
+    return reload
 
 
 def serve(root: Path | None, read_settings: Callable[[], Settings]) -> int:
@@ -82,9 +105,11 @@ def serve(root: Path | None, read_settings: Callable[[], Settings]) -> int:
 
     Raises:
         SettingsError: an address cannot be listened on, or needs keys.
+        StorageError: the folder of the workspace's objects cannot be made.
     """
     # Imported here, so that `nhan serve --help` needs nothing of it.
     from nhan.serving.supervisor import Supervisor
+    from nhan.storage import make_folder
 
     def announce(main: str, admin: str) -> None:
         typer.echo(f"Nhãn answers at {main}   try: curl -F file=@line.png {main}/predict", err=True)
@@ -96,6 +121,8 @@ def serve(root: Path | None, read_settings: Callable[[], Settings]) -> int:
         add_console(app, context)
 
     settings = read_settings()
+    if root is not None:
+        make_folder(settings.storage.objects, root)
     return Supervisor(
         root, settings, reload=read_settings, announce=announce, furnish=furnish
     ).run()

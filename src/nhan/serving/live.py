@@ -133,7 +133,8 @@ class Live:
         """
         name = "" if self._roster.has_default else self._roster.default_model
         if name and name != self._missed:
-            versions, others = [], [one.name for one in self._roster.champions]
+            versions: list[int] = []
+            others = [one.name for one in self._roster.champions]
             if self._registry is not None:
                 versions, kept = await asyncio.to_thread(_kept, self._registry, name)
                 others = sorted({*others, *kept})

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nhan.errors import SettingsError
+from nhan.errors import NhanError, SettingsError
 from nhan.serving.keys import keys_file, load_keyring, require_keys
 from nhan.serving.logs import set_up_logging
 from nhan.settings import Settings
@@ -69,11 +69,18 @@ def bind(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            f"cannot listen on {host}:{port}: {_said(error)}",
             hint="another port: --port 8080 --admin-port 8081",
         ) from error
     listening.set_inheritable(True)
     return listening
+
+
+def _said(error: OSError) -> str:
+    """What the system said; Python adds the address to it, which is told already."""
+    if error.errno is not None and error.errno > 0:  # else of the name's lookup
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def cores() -> int:
@@ -129,11 +136,17 @@ class Supervisor:
         """Serve until a signal ends it; returns the exit code.
 
         Raises:
-            SettingsError: an address is taken, or open to others and without keys.
+            SettingsError: an address is taken, both are one, or one is open to others and there
+                are no keys.
         """
         serve = self._settings.serve
         require_keys(load_keyring(keys_file(self._root, serve)), serve)
         set_up_logging(serve.log)
+        if serve.port and (serve.host, serve.port) == (serve.admin_host, serve.admin_port):
+            raise SettingsError(
+                f"the main and the admin address are the same, {serve.host}:{serve.port}",
+                hint="two ports: --port 8000 --admin-port 8001",
+            )
         self._main = bind(serve.host, serve.port)
         self._admin = bind(serve.admin_host, serve.admin_port)
         for module in _SHARED_BY_WORKERS:
@@ -203,6 +216,8 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
             be()
             code = 0
+        except NhanError as error:
+            log.error("process %d failed: %s; %s", os.getpid(), error.message, error.hint)
         except BaseException:
             log.exception("process %d failed", os.getpid())
         finally:
