@@ -57,6 +57,14 @@ def test_jackknife_of_none_or_all_right_is_as_careful():
         assert knife.high - knife.low == pytest.approx(0.0362, abs=1e-4)
 
 
+def test_jackknife_of_a_share_of_few_samples_is_as_wide_as_they_are_few():
+    # One class of ten pictures among a hundred, all of them told.
+    knife = jackknife(lambda _: {"recall": 1.0, "never": 0.0}, 100, {"recall": 10, "never": 0}.get)
+    assert knife["recall"].low == pytest.approx(1 - 0.3085, abs=1e-4)
+    # A share of nothing is unknown, not none.
+    assert (knife["never"].low, knife["never"].high) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("errors", "weights", "expected"),
     [([], [], (0, 0, 0)), ([2, 2], [0, 0], (4, 2.0, 6.0)), ([1], [1], (1, 1, 1))],

@@ -5,10 +5,10 @@ The same package, split and code give the same record, so a second call reads it
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +33,7 @@ from nhan.evaluation.record import (
     Score,
     Speed,
     content_of,
+    natural,
 )
 from nhan.evaluation.reliability import reliability
 from nhan.images import PictureLimits
@@ -252,13 +253,15 @@ def _metrics(task: Task, results: Sequence[Result]) -> dict[str, Score]:
         picked = [results[index] for index in chosen]
         return task.score([r.truth for r in picked], [r.answer for r in picked])
 
-    intervals = jackknife(score, len(results))
+    truths, answers = [r.truth for r in results], [r.answer for r in results]
+    support = functools.cache(lambda name: task.support(name, truths, answers))
+    intervals = jackknife(score, len(results), support)
     intervals.pop(task.primary, None)
     primary = _primary(results)
     others = {}
     for name, interval in intervals.items():
         within = Interval(interval.value, interval.low, min(interval.high, task.highest(name)))
-        others[name] = _score(within, len(results))
+        others[name] = _score(within, support(name))
     return {task.primary: primary, **_rates(results), **others}
 
 
@@ -279,7 +282,7 @@ def _slices(results: Sequence[Result]) -> dict[str, dict[str, Score]]:
         for dimension, name in result.slices.items():
             grouped.setdefault(dimension, {}).setdefault(name, []).append(result)
     return {
-        dimension: {name: _primary(groups[name]) for name in sorted(groups, key=_natural)}
+        dimension: {name: _primary(groups[name]) for name in sorted(groups, key=natural)}
         for dimension, groups in grouped.items()
     }
 
@@ -291,12 +294,6 @@ def _primary(results: Sequence[Result]) -> Score:
 
 def _score(interval: Interval, samples: int) -> Score:
     return Score(value=interval.value, low=interval.low, high=interval.high, samples=samples)
-
-
-def _natural(name: str) -> tuple[float, str]:
-    """Sorts `6-10` before `11-20` and names without a number after both."""
-    number = re.match(r"\d+", name)
-    return (float(number.group()) if number else float("inf"), name)
 
 
 def _speed(predictor: Predictor, rows: Iterator[Row]) -> Speed:

@@ -129,7 +129,9 @@ def paired_difference(
 
 
 def jackknife(
-    score: Callable[[NDArray[np.intp]], Mapping[str, float]], samples: int
+    score: Callable[[NDArray[np.intp]], Mapping[str, float]],
+    samples: int,
+    support: Callable[[str], int] | None = None,
 ) -> dict[str, Interval]:
     """Intervals of any metrics of a set, by leaving out one twentieth at a time.
 
@@ -139,13 +141,16 @@ def jackknife(
     Args:
         score: metrics of the samples with these indices.
         samples: how many there are.
+        support: how many of them a metric rests on; all by default. A share of no samples could
+            be anything from 0 to 1.
 
     Source: Kott 2001, The delete-a-group jackknife.
     """
     whole = score(np.arange(samples))
+    rests_on = support or (lambda _: samples)
     groups = min(_GROUPS, samples)
     if groups < 2:
-        return {name: _unanimous(value, samples) for name, value in whole.items()}
+        return {name: _unanimous(value, rests_on(name)) for name, value in whole.items()}
     group_of = np.random.default_rng(_SEED).permutation(samples) % groups
     parts = [score(np.flatnonzero(group_of != group)) for group in range(groups)]
     intervals = {}
@@ -154,7 +159,9 @@ def jackknife(
         left_out = np.array([part.get(name, value) for part in parts])
         spread = float(((left_out - left_out.mean()) ** 2).sum())
         if spread == 0:
-            intervals[name] = _unanimous(value, samples)
+            count = rests_on(name)
+            unknown = Interval(value, 0.0, 1.0)
+            intervals[name] = _unanimous(value, count) if count else unknown
             continue
         reach = _STUDENT[groups - 2] * math.sqrt((groups - 1) / groups * spread)
         intervals[name] = Interval(value, max(0.0, value - reach), value + reach)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -16,7 +17,7 @@ from pydantic import BaseModel, Field
 from nhan.evaluation.reliability import Reliability
 
 # Raised when a stored record no longer says what a new one would.
-FORMAT = 1
+FORMAT = 2
 
 
 class Score(BaseModel):
@@ -128,6 +129,22 @@ def content_of(samples: Iterable[tuple[str, str]]) -> str:
     """Identity of a test set: SHA-256 over its sorted pairs of picture hash and label."""
     lines = sorted(json.dumps(pair, ensure_ascii=False) for pair in samples)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def by_name(metrics: Mapping[str, Score]) -> dict[str, dict[str, Score]]:
+    """The figures of single names, such as `recall of daisy`: name to metric to score."""
+    names: dict[str, dict[str, Score]] = {}
+    for full, score in metrics.items():
+        metric, of, name = full.partition(" of ")
+        if of:
+            names.setdefault(name, {})[metric] = score
+    return names
+
+
+def natural(name: str) -> tuple[float, str]:
+    """Sorts `6-10` before `11-20` and names without a number after both."""
+    number = re.match(r"\d+", name)
+    return (float(number.group()) if number else float("inf"), name)
 
 
 def metric_label(name: str) -> str:

@@ -173,6 +173,14 @@ class Task(ABC):
     def score(self, truths: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
         """Every metric of the task over a set of samples, the primary one among them."""
 
+    def support(self, metric: str, truths: Sequence[str], answers: Sequence[str]) -> int:  # noqa: ARG002
+        """How many of the samples a share among `score`'s metrics is a share of; by default all.
+
+        A figure that only some samples decide (one class's recall) may be off by more luck than
+        one that all decide, and its interval must say so.
+        """
+        return len(truths)
+
     def rates(self, truth: str, answer: Answer) -> dict[str, Rate]:  # noqa: ARG002
         """One sample's share of rates that need more than the answer's value; none by default.
 

@@ -82,6 +82,13 @@ def test_digits_are_told_from_scratch(digits):
     assert record.metrics["top_3_error"].value <= record.metrics["error"].value
     assert set(record.slices["class"]) <= set("0123456789")
     assert record.calibration.ece < 0.05
+    # A class of few test pictures is known less well than the whole, however well it is told.
+    recalls = {name: record.metrics[f"recall of {name}"] for name in record.slices["class"]}
+    assert sum(recall.samples for recall in recalls.values()) == record.samples
+    faultless = [recall for recall in recalls.values() if recall.value == 1]
+    assert faultless
+    for recall in faultless:
+        assert recall.low == pytest.approx(0.025 ** (1 / recall.samples))
 
 
 def test_the_package_says_all_and_int8_was_judged(digits):

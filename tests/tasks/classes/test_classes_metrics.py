@@ -28,6 +28,14 @@ def test_score_by_hand():
     assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3 + 0.5) / 3)
 
 
+def test_support_counts_the_samples_that_a_figure_rests_on():
+    rests_on = lambda metric: TASK.support(metric, TRUTHS, ANSWERS)  # noqa: E731
+    assert [rests_on(f"recall of {name}") for name in "abc"] == [3, 2, 1]
+    assert [rests_on(f"precision of {name}") for name in "abc"] == [2, 1, 3]
+    assert rests_on("precision of z") == 0
+    assert rests_on("accuracy") == rests_on("macro_f1") == 6
+
+
 def test_macro_figures_are_over_the_classes_that_occur():
     assert TASK.score(["a", "a"], ["a", "z"])["macro_recall"] == 0.5
 

@@ -47,6 +47,16 @@ def score(truths: Sequence[str], answers: Sequence[str]) -> dict[str, float]:
     return scores
 
 
+def support(metric: str, truths: Sequence[str], answers: Sequence[str]) -> int:
+    """How many samples a metric of `score` rests on: `precision of X` on the answers X only."""
+    kind, _, name = metric.partition(" of ")
+    if kind == "precision" and name:
+        return sum(answer == name for answer in answers)
+    if kind == "recall" and name:
+        return sum(truth == name for truth in truths)
+    return len(truths)
+
+
 def confusions(truths: Sequence[str], answers: Sequence[str]) -> dict[str, list[Confusion]]:
     """Wrong answers by pair, most frequent first, under `classes`."""
     wrong = Counter(

@@ -56,6 +56,10 @@ class ClassesTask(Task):
         """See `metrics.score`."""
         return metrics.score(truths, answers)
 
+    def support(self, metric: str, truths: Sequence[str], answers: Sequence[str]) -> int:
+        """See `metrics.support`."""
+        return metrics.support(metric, truths, answers)
+
     def rates(self, truth: str, answer: Answer) -> dict[str, Rate]:
         """Top-k errors, which need all scores and not the best class alone."""
         found = metrics.ranks(truth, answer.details.get("labels", {}))
