@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import bars
 from nhan.evaluation.evaluate import evaluate
-from nhan.evaluation.record import ConfusionCount
+from nhan.evaluation.record import ConfusionCount, Result, Score
 from nhan.evaluation.report import differences, read_curve, render_report, write_report
+from nhan.images import encode_png
 from nhan.models.registry import Registry
 
 HOSTILE = '<script>alert("x")</script>&amp;'
@@ -181,3 +186,97 @@ def test_differences(truth, answer, left, right):
 def test_no_champion_log_is_touched(workspace, evaluation, tmp_path):
     write_report(workspace, evaluation, tmp_path / "r.html")
     assert Registry(workspace.store).log_number("bars") == 0
+
+
+def class_evaluation(evaluation, pairs, confidences=None):
+    """The same record as one of classes, with these truths and answers."""
+    results = [
+        Result(
+            sha256=f"{number:064x}",
+            truth=truth,
+            answer=answer,
+            confidence=(confidences or [0.9] * len(pairs))[number],
+            errors=float(truth != answer),
+            weight=1.0,
+            slices={"class": truth, "source": "shop"},
+        )
+        for number, (truth, answer) in enumerate(pairs)
+    ]
+    score = Score(value=0.5, low=0.2, high=0.8, samples=7)
+    metrics = {"error": score, "recall of hoa hồng": score, "precision of hoa hồng": score}
+    return evaluation.model_copy(
+        update={
+            "task": "classes",
+            "metric": "error",
+            "metrics": metrics,
+            "results": results,
+            "samples": len(results),
+            "slices": {"class": {"sen": score}, "source": {"shop": score}},
+            "confusions": {"classes": []},
+        }
+    )
+
+
+def cells(html: str) -> dict[str, int]:
+    """`truth → answer` of every cell of the grid to its count."""
+    found = re.findall(r"<title>([^<]* → [^<]*): (\d+)</title>", html)
+    return {pair: int(count) for pair, count in found}
+
+
+def test_classes_show_every_answer_in_a_grid_even_without_a_fault(evaluation):
+    pairs = [(str(digit), str(digit)) for digit in range(12) for _ in range(3)]
+    html = render_report(class_evaluation(evaluation, pairs), pictures={})
+    Page(html)
+    shown = cells(html)
+    assert len(shown) == 12 * 12
+    assert {pair for pair, count in shown.items() if count} == {f"{d} → {d}" for d in range(12)}
+    assert shown["2 → 2"] == 3
+    # 10 stands after 9, not after 1.
+    assert list(shown)[:12] == [f"0 → {digit}" for digit in range(12)]
+
+
+def test_the_grid_tells_recall_and_precision_at_its_ends(evaluation):
+    pairs = [("a", "a")] * 3 + [("a", "b")] + [("b", "b")] * 2
+    text = Page(render_report(class_evaluation(evaluation, pairs), pictures={})).text
+    assert cells(render_report(class_evaluation(evaluation, pairs), pictures={}))["a → b"] == 1
+    assert "75 %" in text  # recall of a
+    assert "67 %" in text  # precision of b
+
+
+def test_of_many_classes_the_grid_shows_the_most_confused(evaluation):
+    pairs = [(f"c{n}", f"c{n}") for n in range(60)] + [("c55", "c58")] * 4
+    html = render_report(class_evaluation(evaluation, pairs), pictures={})
+    assert cells(html)["c55 → c58"] == 4
+    assert len(cells(html)) == 40 * 40
+    assert "others are left out" in html
+
+
+def test_hostile_class_names_stay_text_in_the_grid(evaluation):
+    pairs = [(HOSTILE, "x" * 300), ("", HOSTILE)]
+    page = Page(render_report(class_evaluation(evaluation, pairs), pictures={}))
+    assert "script" not in {tag for tag, _ in page.tags}
+
+
+def test_figures_of_single_classes_stand_in_a_table_of_their_own(evaluation):
+    page = Page(render_report(class_evaluation(evaluation, [("sen", "sen")]), pictures={}))
+    assert "recall of" not in page.text
+    assert "hoa hồng" in page.text
+    assert "Độ phủ" in page.text
+
+
+def test_wrong_classes_are_shown_once_the_surest_first(evaluation):
+    pairs, sure = [("sen", "mai")] * 3, [0.5, 0.99, 0.7]
+    text = Page(render_report(class_evaluation(evaluation, pairs, sure), pictures={})).text
+    assert "Sure, and wrong" not in text
+    wrong = text[text.index("Wrong answers") : text.index("A fair sample")]
+    # Each figure stands twice, once for either language.
+    assert re.findall(r"confidenceđộ tin (\d+)", wrong) == ["9999", "7070", "5050"]
+
+
+def test_tiny_pictures_are_enlarged_to_be_seen(evaluation):
+    found = class_evaluation(evaluation, [("3", "3")])
+    tiny = encode_png(np.zeros((8, 8, 3), np.uint8))
+    page = Page(render_report(found, pictures={found.results[0].sha256: tiny}))
+    (source,) = {attrs["src"] for tag, attrs in page.tags if tag == "img"}
+    picture = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    assert picture.size == (96, 96)

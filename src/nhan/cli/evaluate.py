@@ -8,7 +8,7 @@ import typer
 
 from nhan.cli.console import print_json, progress, stderr
 from nhan.evaluation.evaluate import evaluate
-from nhan.evaluation.record import Evaluation, metric_label
+from nhan.evaluation.record import Evaluation, by_name, metric_label
 from nhan.evaluation.report import write_report
 from nhan.models.registry import Registry
 from nhan.workspace import Workspace
@@ -60,10 +60,14 @@ def _champion(workspace: Workspace, found: Evaluation) -> Evaluation | None:
 def _show(found: Evaluation) -> None:
     again = ", read back (nothing it depends on has changed)" if found.reused else ""
     typer.echo(f"{found.ref} on {found.dataset} {found.split}: {found.samples:,} samples{again}")
+    named = by_name(found.metrics)
+    listed = {f"{metric} of {name}" for name, scores in named.items() for metric in scores}
     for name, score in found.metrics.items():
-        typer.echo(
-            f"  {metric_label(name):<28} {score.value:.4f}   {score.low:.4f} to {score.high:.4f}"
-        )
+        if name not in listed:
+            typer.echo(
+                f"  {metric_label(name):<28} {score.value:.4f}   "
+                f"{score.low:.4f} to {score.high:.4f}"
+            )
     calibration = found.calibration
     typer.echo(
         f"  {'calibration error (ECE)':<28} {calibration.ece:.4f}   "
@@ -74,6 +78,12 @@ def _show(found: Evaluation) -> None:
     )
     if found.seen:
         typer.echo(f"  beware: {found.seen:,} of these samples were in the training data")
+    for name, scores in named.items():
+        figures = "   ".join(
+            f"{metric_label(metric)} {score.value:.4f} ({score.low:.2f} to {score.high:.2f})"
+            for metric, score in scores.items()
+        )
+        typer.echo(f"  {name:<28} {figures}")
     for dimension, slices in found.slices.items():
         typer.echo(f"  {metric_label(found.metric)} by {dimension}")
         for name, score in slices.items():

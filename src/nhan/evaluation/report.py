@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,19 @@ from rapidfuzz.distance import Levenshtein
 from nhan.datasets.read import open_dataset
 from nhan.errors import NhanError, NotFound
 from nhan.evaluation import charts
-from nhan.evaluation.record import ConfusionCount, Evaluation, Result, Score
+from nhan.evaluation.grid import answer_grid
+from nhan.evaluation.record import (
+    ConfusionCount,
+    Evaluation,
+    Result,
+    Score,
+    by_name,
+    natural,
+)
 from nhan.evaluation.words import both
 from nhan.images import decode
 from nhan.storage import Store
+from nhan.tasks import TASKS, get_task
 from nhan.workspace import Workspace
 
 _WORST = 24
@@ -36,7 +46,11 @@ _AT_RANDOM = 8
 # A matrix of more names than this cannot be read on a phone; a list can.
 _MATRIX_NAMES = 8
 _LISTED_CONFUSIONS = 24
+# Where labels are few and listed, every answer is shown; of more than this, the most confused.
+_GRID_NAMES = 40
 _PICTURE_WIDTH, _PICTURE_HEIGHT, _LINE_HEIGHT = 1600, 220, 96
+# Smaller pictures (icons, digits of 8 px) are enlarged to about this, or nobody sees them.
+_SEEN_PX = 96
 # Width over height from which a picture is a line, and a line too long for half the page.
 _LINE, _LONG = 2.5, 11
 # Two texts that differ in more than this share are shown as wholly different.
@@ -142,6 +156,8 @@ def render_report(
     environment.filters.update(en=_english, vi=_vietnamese)
     environment.globals.update(both=both)
     chosen = _chosen(evaluation)
+    grid, left_out = _grid(evaluation)
+    small = {} if grid else _small(evaluation)
     return environment.get_template("report.html.j2").render(
         e=evaluation,
         champion=champion,
@@ -151,11 +167,15 @@ def render_report(
         scale=_slice_scale(evaluation),
         thresholds=_thresholds(results),
         curves=_curves(curve, evaluation.metric),
-        matrices={kind: charts.confusion_matrix(c) for kind, c in _small(evaluation).items()},
+        grid=grid,
+        left_out=left_out,
+        named=by_name(evaluation.metrics),
+        all_or_nothing=_all_or_nothing(evaluation),
+        matrices={kind: charts.confusion_matrix(c) for kind, c in small.items()},
         lists={
             kind: counts[:_LISTED_CONFUSIONS]
             for kind, counts in evaluation.confusions.items()
-            if counts and kind not in _small(evaluation)
+            if counts and kind not in small
         },
         reliability=charts.reliability_diagram(evaluation.calibration.bins),
         histogram=charts.confidence_histogram(
@@ -209,8 +229,12 @@ def _whole(text: str) -> list[Piece]:
 def _chosen(evaluation: Evaluation) -> dict[str, list[Result]]:
     """The samples to show: most errors, sure but wrong, and some drawn at random."""
     wrong = [result for result in evaluation.results if not result.right]
-    worst = sorted(wrong, key=lambda r: (-r.errors / max(r.weight, 1), -r.errors, r.sha256))
-    sure = sorted(wrong, key=lambda r: (-r.confidence, r.sha256))
+    worst = sorted(
+        wrong, key=lambda r: (-r.errors / max(r.weight, 1), -r.errors, -r.confidence, r.sha256)
+    )
+    # Where no answer is half right, the worst are the surest already.
+    mixed = [] if _all_or_nothing(evaluation) else wrong
+    sure = sorted(mixed, key=lambda r: (-r.confidence, r.sha256))
     drawn = random.Random(evaluation.content)
     fair = drawn.sample(evaluation.results, min(_AT_RANDOM, len(evaluation.results)))
     return {"worst": worst[:_WORST], "sure": sure[:_SURE_BUT_WRONG], "random": fair}
@@ -248,6 +272,10 @@ def _embedded(data: bytes) -> tuple[str, str]:
         return "", "photo"
     aspect = picture.width / picture.height
     shape = "photo" if aspect < _LINE else "line" if aspect < _LONG else "long"
+    if (factor := _SEEN_PX // max(picture.size)) > 1 and shape == "photo":
+        picture = picture.resize(
+            (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
+        )
     picture.thumbnail((_PICTURE_WIDTH, _PICTURE_HEIGHT if shape == "photo" else _LINE_HEIGHT))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82, optimize=True)
@@ -306,6 +334,31 @@ def _curves(curve: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Markup
     if len(loss) > 1:
         drawn["loss"] = charts.learning_curve([charts.Line("loss", loss)], percent=False)
     return drawn
+
+
+def _all_or_nothing(evaluation: Evaluation) -> bool:
+    """Whether every sample is one error or none, as a class is."""
+    return all(result.weight == 1 and result.errors <= 1 for result in evaluation.results)
+
+
+def _grid(evaluation: Evaluation) -> tuple[Markup | None, int]:
+    """Every truth against every answer where labels are few and listed, and how many are left out.
+
+    Counted from the results, because the record's confusions leave out what is right.
+    """
+    if evaluation.task not in TASKS or not get_task(evaluation.task).choices:
+        return None, 0
+    counts = Counter((result.truth, result.answer) for result in evaluation.results)
+    if not counts:
+        return None, 0
+    names = sorted({name for pair in counts for name in pair}, key=natural)
+    confused: Counter[str] = Counter()
+    for (truth, answer), count in counts.items():
+        if truth != answer:
+            confused.update({truth: count, answer: count})
+    shown = set(sorted(names, key=lambda name: -confused[name])[:_GRID_NAMES])
+    grid = answer_grid([name for name in names if name in shown], counts)
+    return grid, len(names) - len(shown)
 
 
 def _small(evaluation: Evaluation) -> dict[str, list[ConfusionCount]]:
