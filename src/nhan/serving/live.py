@@ -54,6 +54,11 @@ class Live:
         trials: candidates to load beside the champions.
         on_swap: called with the model's name after each swap.
         on_refusal: called with each version that could not go live.
+
+    Attributes:
+        refusals: versions that could not go live, by model, until another one does.
+        trouble: why the logs could not be followed at the last look; empty where they could.
+        first_look: set after the first look.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Live:
     ) -> None:
         self.poll_s = poll_s
         self.refusals: dict[str, Refusal] = {}
+        self.trouble = ""
         self.first_look = asyncio.Event()
         self._registry = registry
         self._bundled = bundled
@@ -94,12 +100,12 @@ class Live:
             try:
                 await self.refresh()
                 await self._tell_missing_default()
-                failures = 0
+                failures, self.trouble = 0, ""
             except StorageError as error:
-                failures += 1
+                failures, self.trouble = failures + 1, error.message
                 log.warning("cannot look for promotions: %s", error.message)
-            except Exception:
-                failures += 1
+            except Exception as error:
+                failures, self.trouble = failures + 1, _reason(error)
                 log.exception("looking for promotions failed")
             self.first_look.set()
             await asyncio.sleep(self._pause_s(failures))
@@ -174,6 +180,8 @@ class Live:
     async def _follow_bundled(self, package: Package) -> None:
         try:
             await self._go_live(package)
+        except StorageError:
+            raise  # the disk is full, not the package damaged
         except Exception as error:
             self._bundled = None  # it will not get better
             self._refuse(package.ref, error)

@@ -55,6 +55,7 @@ def require_ready(context: Context) -> None:
     refusals = context.live.refusals if context.live else {}
     if name in refusals:
         raise _refused(refusals[name])
+    _refuse_in_trouble(context)
     raise NotReady(
         f"no model {name!r} answers here, and serve.model makes it the default",
         hint=f"promote a version of it, or name another in serve.model (--model); {roster.listing}",
@@ -77,7 +78,16 @@ def require_answers(context: Context) -> None:
     refusals = context.live.refusals if context.live else {}
     if refusals:
         raise _refused(next(iter(refusals.values())))
+    _refuse_in_trouble(context)
     raise NotReady("no model has a champion yet", hint="nhan promote MODEL@VERSION")
+
+
+def _refuse_in_trouble(context: Context) -> None:
+    if context.live is not None and context.live.trouble:
+        raise NotReady(
+            f"promotions cannot be followed: {context.live.trouble}",
+            hint="it is tried again; `nhan doctor` tries each operation of the store",
+        )
 
 
 def _refused(one: Refusal) -> NotReady:
