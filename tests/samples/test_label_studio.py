@@ -432,6 +432,84 @@ def test_choices_alone_are_the_label(put: Put, workspace: Workspace, export, tak
     assert found == {"daisy", "Good"}
 
 
+def classes(workspace: Workspace) -> dict[str, tuple[str | None, State]]:
+    return {row.name: (row.label, row.state) for row in read_rows(workspace.catalog, "classes")}
+
+
+def test_several_choices_are_no_class(put: Put, workspace: Workspace, export, take: Take) -> None:
+    for number, name in enumerate(("a.png", "b.png", "c.png")):
+        put(name, number)
+    several = annotation(None, choice="daisy")
+    several["result"][0]["value"]["choices"] = ["daisy", "roses"]
+    twice = annotation(None, choice="daisy")
+    twice["result"][0]["value"]["choices"] = ["daisy", "daisy"]
+    tasks = [
+        task(1, "a.png", several),
+        task(2, "b.png", twice),
+        task(3, "c.png", several, annotation(None, choice="roses", number=2)),
+    ]
+    report = take(export(tasks), task="classes")
+    assert report.reasons == {"several_choices": 1}
+    assert "chose 2: daisy, roses" in report.skipped[0].message
+    assert {name: label for name, (label, _) in classes(workspace).items()} == {
+        "b.png": "daisy",
+        "c.png": "roses",
+    }
+    # An opinion that chose several is no vote for a class called "daisy, roses".
+    assert "daisy, roses" not in [value for value, *_ in votes(workspace)]
+
+
+def test_beside_a_class_a_text_is_a_remark(
+    put: Put, workspace: Workspace, export, take: Take
+) -> None:
+    for number, name in enumerate(("a.png", "b.png")):
+        put(name, number)
+    tasks = [
+        task(1, "a.png", annotation("a little blurred", choice="daisy")),
+        task(2, "b.png", annotation(None, choice="Bad")),
+    ]
+    take(export(tasks), task="classes")
+    assert {name: label for name, (label, _) in classes(workspace).items()} == {
+        "a.png": "daisy",
+        "b.png": "Bad",  # the name of a class here, since it stands where classes stand
+    }
+
+
+def test_json_min_classes_called_good_and_bad_are_classes(
+    put: Put, workspace: Workspace, export, take: Take
+) -> None:
+    chosen = ["good", "bad", "scratched", {"choices": ["bad", "scratched"]}]
+    for number in range(len(chosen)):
+        put(f"{number}.png", number)
+    rows = [
+        {"id": number, "image": f"{number}.png", "choice": value, "annotation_id": number}
+        for number, value in enumerate(chosen)
+    ]
+    report = take(export(rows), task="classes")
+    assert report.reasons == {"several_choices": 1}
+    assert classes(workspace) == {
+        "0.png": ("good", State.LABELLED),
+        "1.png": ("bad", State.LABELLED),
+        "2.png": ("scratched", State.LABELLED),
+    }
+
+
+def test_json_min_class_beside_a_verdict(
+    put: Put, workspace: Workspace, export, take: Take
+) -> None:
+    for number in range(2):
+        put(f"{number}.png", number)
+    rows = [
+        {"id": n, "image": f"{n}.png", "kind": kind, "quality": quality, "annotation_id": n}
+        for n, (kind, quality) in enumerate([("daisy", "Good"), ("roses", "Bad")])
+    ]
+    take(export(rows), task="classes")
+    assert classes(workspace) == {
+        "0.png": ("daisy", State.LABELLED),
+        "1.png": (None, State.REJECTED),
+    }
+
+
 def test_json_min_rows_of_one_task_are_joined(
     workspace: Workspace, put: Put, export, take: Take, rows
 ) -> None:

@@ -86,6 +86,7 @@ def import_samples(
         options,
         split=split or options.split,
         source_name=source_name or options.source_name,
+        choices=rules.choices,
     )
     path = Path(source)
     started = time.monotonic()

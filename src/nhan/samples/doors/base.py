@@ -52,6 +52,8 @@ class Reading:
         group_pattern: a regular expression searched in each name; its first group, or the whole
             match, is the document that must stay in one split.
         layout: a key of `DOORS`, when detection is not wanted.
+        choices: the task's labels are chosen from a list, so where a source has both texts and
+            choices, the choices are the labels.
     """
 
     split: str = ""
@@ -61,6 +63,7 @@ class Reading:
     label_column: str = ""
     group_pattern: str = ""
     layout: str = ""
+    choices: bool = False
 
     def __post_init__(self) -> None:
         if self.split and self.split not in SPLITS:

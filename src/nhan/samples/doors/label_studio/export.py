@@ -98,7 +98,7 @@ class _Export:
         self._default = default
         self._tasks = list(_tasks(tasks))
         opinions = [opinion for task in self._tasks for opinion in task.opinions]
-        self._field = Field.of(opinions, reading.label_column)
+        self._field = Field.of(opinions, reading.label_column, choices=reading.choices)
 
     def __len__(self) -> int:
         return len(self._tasks)

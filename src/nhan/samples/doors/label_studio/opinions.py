@@ -64,6 +64,7 @@ class Opinion:
         regions: it labels regions of the picture, not the whole.
         cancelled: the annotator skipped the task.
         draft: not submitted.
+        flat: from a row of JSON-MIN, where a single choice looks like a text.
         given_at: of the last change.
         order: position in the export; decides between equal moments.
     """
@@ -73,6 +74,7 @@ class Opinion:
     regions: bool = False
     cancelled: bool = False
     draft: bool = False
+    flat: bool = False
     ground_truth: bool = False
     given_by: str = ""
     external_id: str = ""
@@ -166,6 +168,7 @@ def _from_row(row: dict[str, Any]) -> Opinion:
     return Opinion(
         texts=texts,
         choices=choices,
+        flat=True,
         given_by=_person(row.get("annotator")),
         external_id=str(row.get("annotation_id") or ""),
         given_at=_moment(row.get("updated_at") or row.get("created_at")),

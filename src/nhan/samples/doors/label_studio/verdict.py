@@ -6,7 +6,8 @@ label "" and were trained on):
 1. A cancelled annotation is no label. A task with nothing else is `skipped`.
 2. Ground truth stands above all; among several, and without any, the latest annotation stands.
 3. If what stands says Bad beside the caption, the sample is `rejected`.
-4. Every other label is kept as a vote. Drafts are kept as drafts; predictions are no labels.
+4. A picture has one class: where what stands chose several, there is no label to take.
+5. Every other label is kept as a vote. Drafts are kept as drafts; predictions are no labels.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class Field:
 
     Attributes:
         name: field of the labelling interface.
-        is_choice: the label is a choice, not a text. True only where an export has no texts at
-            all: beside a caption, choices are a verdict on the picture.
+        is_choice: the label is a choice, not a text. For a task of texts only where an export has
+            no texts at all: beside a caption, choices are a verdict on the picture. For a task of
+            choices wherever there are any: beside a class, a text is a remark.
         ambiguous: fields that could all be meant; then no label is taken.
     """
 
@@ -51,22 +53,38 @@ class Field:
     ambiguous: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, opinions: Iterable[Opinion], asked: str = "") -> Field:
-        """Decide once, after a look at all opinions of an export."""
+    def of(cls, opinions: Iterable[Opinion], asked: str = "", *, choices: bool = False) -> Field:
+        """Decide once, after a look at all opinions of an export.
+
+        Args:
+            opinions: of all tasks.
+            asked: the field that the user named.
+            choices: the task's labels are chosen from a list.
+        """
         texts: set[str] = set()
-        choices: set[str] = set()
+        chosen_in: set[str] = set()
         verdicts: set[str] = set()
+        flat = False
         for opinion in opinions:
+            flat = flat or opinion.flat
             texts.update(opinion.texts)
             for name, chosen in opinion.choices.items():
-                (verdicts if all(map(is_quality, chosen)) else choices).add(name)
+                (verdicts if all(map(is_quality, chosen)) else chosen_in).add(name)
         if asked:
-            return cls(asked, is_choice=asked not in texts and asked in choices | verdicts)
-        names = sorted(texts or choices or verdicts)
+            is_choice = asked in chosen_in | verdicts
+            return cls(asked, is_choice=is_choice and (choices or asked not in texts))
+        if choices:
+            # In JSON-MIN a class is a text, unless it happens to be called "good".
+            others = texts & verdicts or texts if flat else verdicts
+            names = sorted(chosen_in or others or verdicts or texts)
+        else:
+            names = sorted(texts or chosen_in or verdicts)
         preferred = next((name for name in _LABEL_FIELDS if name in names), None)
         if preferred is None and len(names) > 1:
             return cls(ambiguous=tuple(names))
-        return cls(preferred or (names[0] if names else ""), is_choice=not texts and bool(names))
+        name = preferred or (names[0] if names else "")
+        is_choice = name in chosen_in | verdicts if choices else not texts and bool(names)
+        return cls(name, is_choice=is_choice)
 
 
 @dataclass(frozen=True)
@@ -110,6 +128,12 @@ def judge(opinions: Sequence[Opinion], where: Field) -> Verdict | Fault:
             "the annotation labels regions of the picture, not the picture",
             "cut the regions out and import the cuts",
         )
+    if len(several := _chosen(best, where)) > 1:
+        return Fault(
+            "several_choices",
+            f"the annotation that stands chose {len(several)}: {', '.join(several)}",
+            'leave one in Label Studio; choice="single" of <Choices> allows no more',
+        )
     if label is None:
         return Fault("no_label", "the annotation that stands has no label")
     return Verdict(label, others, best.ground_truth, State.LABELLED)
@@ -134,13 +158,22 @@ def _votes(opinions: Iterable[Opinion], where: Field) -> tuple[Vote, ...]:
 
 def _vote(opinion: Opinion, where: Field) -> Vote | None:
     if where.is_choice:
-        value = ", ".join(opinion.choices.get(where.name, []))
+        chosen = _chosen(opinion, where)
+        value = chosen[0] if len(chosen) == 1 else ""
     else:
         value = opinion.texts.get(where.name, "")
     if not value.strip() or opinion.regions:
         return None
     origin = "labelstudio-draft" if opinion.draft else "labelstudio"
     return Vote(value, opinion.given_by, opinion.external_id, opinion.given_at, origin)
+
+
+def _chosen(opinion: Opinion, where: Field) -> list[str]:
+    """The different choices of the label's field; a row of JSON-MIN has its one as a text."""
+    if not where.is_choice:
+        return []
+    text = opinion.texts.get(where.name) if opinion.flat else None
+    return list(dict.fromkeys(opinion.choices.get(where.name) or ([text] if text else [])))
 
 
 def _bad_choice(opinion: Opinion, where: Field) -> str:
