@@ -252,6 +252,13 @@ def test_field_names_are_not_all_sent_back(answers):
     assert len(response.content) < 1000
 
 
+@pytest.mark.parametrize("path", ["/v2/models/{}", "/v2/models/toy/versions/{}", "/v1/models/{}"])
+def test_nor_is_a_name_sent_back_however_long(answers, path):
+    (response,) = answers([("GET", path.format("x" * 20_000), {})])
+    assert response.status_code == 404
+    assert len(response.content) < 1000
+
+
 def test_trials_take_a_small_body_only(answers):
     much = {"shadow": ["x" * 100_000]}
     key = {"canary": {"x": 0.1}, "y" * 20_000: 1}

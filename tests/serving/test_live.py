@@ -17,6 +17,7 @@ from nhan.errors import BadRequest, StorageError
 from nhan.images import PictureLimits
 from nhan.models.package import publish
 from nhan.models.registry import Promotion, Registry
+from nhan.serving.app import create_admin_app
 from nhan.serving.engine.threads import ThreadLane
 from nhan.serving.exposition import exposition
 from nhan.serving.live import Live
@@ -400,3 +401,29 @@ def test_the_bundled_reader_answers_once_there_is_room_for_it(serving, toy_packa
 
     told = asyncio.run(scenario())
     assert "No space left" in told.json()["error"]["message"]
+
+
+def test_one_promotion_at_a_time(serving, registry, tmp_path, monkeypatch):
+    """Each runs the gate in a process of its own, which takes a processor and much memory."""
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def promote(context, ref):
+        begun.set()
+        await end.wait()
+
+    monkeypatch.setattr("nhan.serving.routes.admin._promote", promote)
+
+    async def scenario():
+        async with serving(
+            package=None, registry=registry, root=tmp_path, factory=create_admin_app
+        ) as running:
+            path = "/models/toy/2/set-default"
+            first = asyncio.create_task(running.client.put(path))
+            await begun.wait()
+            second = await running.client.put(path)
+            end.set()
+            return await first, second, await running.client.put(path)
+
+    first, second, third = asyncio.run(scenario())
+    assert (first.status_code, second.status_code, third.status_code) == (200, 409, 200)
+    assert "another promotion" in second.json()["message"]

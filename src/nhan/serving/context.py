@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ class Context:
         examiner: refuses pictures before they wait.
         fetcher: gets pictures by URL.
         keyring: who may do what.
+        promoting: held while the gate weighs a version that was asked for over HTTP.
         closing: called in the end, after the last answer.
     """
 
@@ -57,6 +59,7 @@ class Context:
     examiner: Examiner = field(default_factory=Examiner)
     fetcher: Fetcher = field(default_factory=Fetcher)
     keyring: Keyring = field(default_factory=Keyring)
+    promoting: asyncio.Lock = field(default_factory=asyncio.Lock)
     closing: list[Callable[[], None]] = field(default_factory=list)
 
     def require_few(self, count: int) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from nhan.errors import BadRequest, NotFound, NotReady
 
+# Characters of a name that a client chose, in a message.
+_SHOWN = 80
+
 
 @dataclass(eq=False, slots=True)
 class Deployment:
@@ -106,13 +109,13 @@ class Roster:
         name = name or self.default_model or self._only()
         champion = self._champions.get(name)
         if champion is None:
-            raise NotFound(f"no model {name!r} answers here", hint=self.listing)
+            raise NotFound(f"no model {name[:_SHOWN]!r} answers here", hint=self.listing)
         if not version or version == champion.version:
             return champion
         other = self._others.get(f"{name}@{version}")
         if other is None:
             raise NotFound(
-                f"version {version!r} of {name} does not answer",
+                f"version {version[:_SHOWN]!r} of {name} does not answer",
                 hint=f"its champion is version {champion.version}",
             )
         return other

@@ -77,11 +77,14 @@ async def set_default(request: Request, name: str, version: str) -> dict[str, st
     context = context_of(request)
     if context.live is None or context.root is None:
         raise NotFound("there is no workspace to promote in", hint="nhan serve in a workspace")
-    if not version.isdecimal():
+    if not (version.isascii() and version.isdecimal()):
         raise NotFound(f"{name} has no version {version!r}", hint="versions are numbers")
     if context.service.roster.find(name).version == version:
         raise Conflict(f"{name}@{version} is the champion already")
-    await _promote(context, f"{name}@{version}")
+    if context.promoting.locked():  # the gate takes a processor and much memory
+        raise Conflict("another promotion is under way", hint="ask again when it has ended")
+    async with context.promoting:
+        await _promote(context, f"{name}@{version}")
     await context.live.refresh()
     return {"status": f'Default version successfully updated for model "{name}" to "{version}"'}
 
