@@ -143,7 +143,7 @@ class Running:
 
     async def shipped(self, count: int = 1) -> None:
         """Wait until so many uploads are in the object store."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while self.context.collector.report().shipped < count:
                 await asyncio.sleep(0.01)
 

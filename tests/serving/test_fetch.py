@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import threading
-import time
 
 import pytest
 
 from nhan.errors import NhanError
 from nhan.serving.addresses import check_url, is_public
 from nhan.serving.fetch import Fetcher, FetchLimits
+from pace import Stopwatch
 
 PICTURE = b"\x89PNG pretend"
 
@@ -92,11 +92,11 @@ def test_hostile_urls_are_refused_before_any_connection(url, monkeypatch):
 
     monkeypatch.setattr(asyncio, "open_connection", never)
     fetcher = Fetcher(FetchLimits(hosts=("*",)), resolve=resolve)
-    begun = time.perf_counter()
+    watch = Stopwatch()
     with pytest.raises(NhanError) as refused:
         asyncio.run(fetcher.fetch(url))
     assert refused.value.status in (400, 403, 502)
-    assert time.perf_counter() - begun < 1
+    assert watch.allows(1)
 
 
 def test_off_unless_hosts_are_allowed():
@@ -234,7 +234,7 @@ def test_redirects_are_checked_like_the_first_url(target):
 )
 def test_what_is_no_proper_picture_is_refused(answer, status):
     with pytest.raises(NhanError) as refused:
-        get({"/": answer}, max_bytes=4000, timeout_s=0.5)
+        get({"/": answer}, max_bytes=4000, timeout_s=0.5 if answer == b"slow" else 60)
     assert refused.value.status == status
 
 
@@ -255,20 +255,20 @@ def test_names_that_never_resolve_keep_no_others_from_a_thread(monkeypatch):
     over = threading.Event()
 
     def hangs(*_args, **_options):
-        over.wait(30)
+        over.wait(120)
         raise OSError("no such host")
 
     monkeypatch.setattr("socket.getaddrinfo", hangs)
 
     async def scenario():
-        fetcher = Fetcher(FetchLimits(hosts=("*",), timeout_s=20))
+        fetcher = Fetcher(FetchLimits(hosts=("*",), timeout_s=60))
         asked = [
             asyncio.create_task(fetcher.fetch(f"http://slow{number}.example/"))
             for number in range(40)
         ]
         try:
             await asyncio.sleep(0.2)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await asyncio.to_thread(lambda: "done") == "done"
         finally:
             over.set()

@@ -42,15 +42,18 @@ def address(tmp_path_factory, toy_files, toy_spec):
     command = [sys.executable, "-m", "nhan", "serve"]
     command += ["--port", str(ports[0]), "--admin-port", str(ports[1])]
     process = subprocess.Popen(command, env={**os.environ, "NHAN_WORKSPACE": str(root)})
-    end = time.monotonic() + 20
-    while subprocess.run(
-        ["curl", "-sf", f"http://127.0.0.1:{ports[0]}/readyz"], capture_output=True
-    ).returncode:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    yield tuple(f"127.0.0.1:{port}" for port in ports)
-    process.terminate()
-    process.wait(10)
+    end = time.monotonic() + 300
+    try:
+        while subprocess.run(
+            ["curl", "-sf", f"http://127.0.0.1:{ports[0]}/readyz"], capture_output=True
+        ).returncode:
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        yield tuple(f"127.0.0.1:{port}" for port in ports)
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 @pytest.mark.parametrize("binary", [True, False])

@@ -24,6 +24,7 @@ from PIL import Image
 from nhan.models.package import publish
 from nhan.models.registry import Promotion, Registry
 from nhan.workspace import Workspace
+from pace import Stopwatch, keeps_within
 
 OTHER = "ĐĂÂÊÔƠƯÉ"
 
@@ -61,7 +62,7 @@ class Server:
         self.reader.start()
         self.until(lambda: self.get("/readyz")[0] == 200)
 
-    def request(self, method, path, body=None, headers=None, *, admin=False, timeout=10):
+    def request(self, method, path, body=None, headers=None, *, admin=False, timeout=60):
         connection = http.client.HTTPConnection(
             "127.0.0.1", self.ports[1 if admin else 0], timeout=timeout
         )
@@ -75,16 +76,16 @@ class Server:
     def get(self, path, **options):
         try:
             return self.request("GET", path, **options)
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, b"", {}
 
     def predict(self, picture):
         return self.request("POST", "/predict", picture)
 
     def connect(self):
-        return socket.create_connection(("127.0.0.1", self.ports[0]), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.ports[0]), timeout=60)
 
-    def until(self, condition, seconds=15):
+    def until(self, condition, seconds=120):
         end = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, "".join(self.log)
@@ -94,6 +95,17 @@ class Server:
     def children(self):
         pid = self.process.pid
         return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def kill_worker(self, pid):
+        """kill -9, and wait until another one has its place."""
+        os.kill(pid, signal.SIGKILL)
+
+        def replaced():
+            # Until its parent has seen it die, a dead child is still listed.
+            children = self.children()
+            return pid not in children and len(children) == 3
+
+        self.until(replaced)
 
     def memory_mib(self):
         return sum(
@@ -105,10 +117,10 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        self.reader.join(5)
+        self.reader.join(60)
         self.process.stderr.close()
         return self.process.wait()
 
@@ -127,8 +139,9 @@ def server(tmp_path_factory, toy_files, toy_spec):
     root = make_workspace(tmp_path_factory.mktemp("server") / "w", toy_files, toy_spec)
     running = Server(
         root,
-        NHAN_SERVE__HEAD_S="0.5",
-        NHAN_SERVE__BODY_S="0.7",
+        # Long enough for our own clients on a busy machine, short enough to wait for.
+        NHAN_SERVE__HEAD_S="1.5",
+        NHAN_SERVE__BODY_S="2.0",
         NHAN_SERVE__WORKERS="2",
         NHAN_SERVE__MAX_BODY_BYTES="20000000",
     )
@@ -192,7 +205,7 @@ def padded_jpeg():
 
 
 def test_head_is_answered_as_get_without_a_body(server):
-    connection = http.client.HTTPConnection("127.0.0.1", server.ports[0], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.ports[0], timeout=60)
     for path in ("/healthz", "/readyz", "/ping", "/openapi.json", "/v2"):
         asked = {}
         for method in ("GET", "HEAD"):
@@ -234,14 +247,14 @@ def test_bombs_and_lies_are_refused_quickly_and_cost_no_memory(server, make, sta
     data = make()
     server.predict(data)
     before = server.memory_mib()
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
+
+    def ask():
         status, body, _ = server.predict(data)
-        times.append(time.perf_counter() - begun)
         assert status in statuses, body
-    # Generous: other tests may use the same cores. On a quiet machine it is below 0.05 s.
-    assert min(times) < 0.4
+
+    assert keeps_within(0.4, ask), "on a quiet machine it is below 0.05 s"
+    for _ in range(5):
+        ask()
     assert server.memory_mib() - before < 20
 
 
@@ -267,24 +280,31 @@ def test_a_bomb_is_refused_at_once_while_others_wait(server, make, refused):
         one.start()
     server.until(lambda: len(waited) > 8)
     times = []
-    for _ in range(10):
+
+    def ask():
         begun = time.perf_counter()
         status, _, _ = server.predict(hostile)
         times.append(time.perf_counter() - begun)
         assert status == refused
-    stop.set()
-    for one in clients:
-        one.join()
-    assert min(times) < 0.05
-    assert sorted(times)[5] < sorted(waited)[len(waited) // 2] / 2
+
+    try:
+        at_once = keeps_within(0.05, ask)
+        for _ in range(10):
+            ask()
+    finally:
+        stop.set()
+        for one in clients:
+            one.join()
+    assert at_once, times
+    assert sorted(times)[len(times) // 2] < sorted(waited)[len(waited) // 2] / 2
 
 
 def test_an_announced_giant_is_refused_before_it_is_sent(server):
     with server.connect() as client:
         client.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 999999999999\r\n\r\n")
-        begun = time.perf_counter()
+        watch = Stopwatch()
         answer = client.recv(4096)
-        assert time.perf_counter() - begun < 1
+        assert watch.allows(1)
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"connection: close" in answer
 
@@ -350,24 +370,24 @@ def test_the_refusal_of_a_large_upload_can_be_read(server):
 def test_slow_clients_are_hung_up_on(server, beginning):
     with server.connect() as client:
         client.sendall(beginning)
-        begun = time.monotonic()
+        watch = Stopwatch()
         answer = client.recv(4096)
-        assert time.monotonic() - begun < 3
+        assert watch.allows(5)
         assert not answer or b" 408 " in answer.split(b"\r\n")[0]
         assert client.recv(4096) == b"" if answer else True
 
 
 def test_dripping_a_head_does_not_reset_the_clock(server):
     with server.connect() as client:
-        begun = time.monotonic()
+        watch = Stopwatch()
         try:
             client.sendall(b"GET / HTTP/1.1\r\n")
-            while time.monotonic() - begun < 5:
+            while watch.seconds < 60:
                 client.sendall(b"x: y\r\n")
                 time.sleep(0.1)
         except OSError:
             pass
-        assert time.monotonic() - begun < 4
+        assert watch.allows(5)
 
 
 def test_a_giant_head_is_refused(server):
@@ -452,8 +472,7 @@ def test_a_killed_worker_costs_no_request(server, toy_picture):
         one.start()
     for _ in range(3):
         front, *workers = server.children()
-        os.kill(workers[-1], signal.SIGKILL)
-        server.until(lambda: len(server.children()) == 3)
+        server.kill_worker(workers[-1])
         time.sleep(0.2)
     stop.set()
     for one in clients:
@@ -463,22 +482,19 @@ def test_a_killed_worker_costs_no_request(server, toy_picture):
 
 
 def test_workers_killed_again_and_again_are_back_at_once(server, toy_picture):
-    longest = 0.0
     for number in range(12):
         _, *workers = server.children()
-        os.kill(workers[number % 2], signal.SIGKILL)
-        begun = time.monotonic()
-        server.until(lambda: len(server.children()) == 3)
+        watch = Stopwatch()
+        server.kill_worker(workers[number % 2])
         # Where the machine is busy the other worker may be a replacement too that still loads.
         server.until(lambda: server.predict(toy_picture("đ"))[0] == 200)
-        longest = max(longest, time.monotonic() - begun)
+        assert watch.allows(4), "a pause for children that keep dying would take seconds"
         time.sleep(0.1)
-    assert longest < 4, "a pause for children that keep dying would take seconds"
 
 
 def test_a_killed_front_process_is_back_within_two_seconds(server, toy_picture):
+    watch = Stopwatch()
     os.kill(server.children()[0], signal.SIGKILL)
-    begun = time.monotonic()
 
     def answers():
         try:
@@ -487,7 +503,7 @@ def test_a_killed_front_process_is_back_within_two_seconds(server, toy_picture):
             return False
 
     server.until(answers)
-    assert time.monotonic() - begun < 4, "2 s on a quiet machine"
+    assert watch.allows(4), "2 s on a quiet machine"
 
 
 def test_metrics_are_on_the_admin_address(server):
@@ -515,30 +531,34 @@ def test_sigterm_loses_no_accepted_request(fresh, toy_picture):
     clients = [threading.Thread(target=client) for _ in range(6)]
     for one in clients:
         one.start()
-    time.sleep(0.3)
+    server.until(lambda: len(outcomes) > 12)
     server.process.terminate()
     for one in clients:
         one.join()
-    assert server.process.wait(10) == 0
-    # A connection that the kernel had queued but nobody had accepted may be reset.
-    reset = [one for one in outcomes if isinstance(one, ConnectionResetError)]
-    assert len(reset) <= 1, outcomes[-6:]
+    assert server.process.wait(60) == 0
+    # A connection that the kernel had queued but nobody had accepted may be reset; one that was
+    # accepted and not answered would end instead (RemoteDisconnected).
+    reset = [one for one in outcomes if type(one) in (ConnectionResetError, BrokenPipeError)]
+    assert len(reset) <= len(clients), outcomes[-6:]
     assert {one for one in outcomes if one not in reset} == {200}
 
 
 def test_a_shutdown_tells_before_it_closes_a_kept_connection(fresh):
     """Else a client sends its next request into a connection that is being closed."""
-    server = fresh(NHAN_SERVE__LINGER_S="0.5")
+    # A client may take its time between an answer and its next request.
+    server = fresh(NHAN_SERVE__LINGER_S="3")
     # Slow to decode, so that all of them are being answered when the signal comes.
     picture, lost, told = bomb("PNG", (2000, 2000), "RGB"), [], []
+    at_work = set()
 
     def client():
-        connection = http.client.HTTPConnection("127.0.0.1", server.ports[0], timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.ports[0], timeout=60)
         while True:
             try:
                 connection.request("POST", "/predict", picture)
                 response = connection.getresponse()
                 response.read()
+                at_work.add(threading.get_ident())
             except (OSError, http.client.HTTPException) as error:
                 lost.append(error)
                 return
@@ -549,7 +569,7 @@ def test_a_shutdown_tells_before_it_closes_a_kept_connection(fresh):
     clients = [threading.Thread(target=client) for _ in range(8)]
     for one in clients:
         one.start()
-    time.sleep(0.3)
+    server.until(lambda: lost or len(at_work) == len(clients))
     server.process.terminate()
     for one in clients:
         one.join()
@@ -557,7 +577,7 @@ def test_a_shutdown_tells_before_it_closes_a_kept_connection(fresh):
 
 
 def test_readiness_goes_first_at_a_shutdown(fresh):
-    server = fresh(NHAN_SERVE__LINGER_S="1.0")
+    server = fresh(NHAN_SERVE__LINGER_S="5")  # time to be asked twice
     server.process.terminate()
     server.until(lambda: server.get("/readyz")[0] == 503)
     assert server.get("/healthz")[0] == 200

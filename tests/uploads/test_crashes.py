@@ -63,7 +63,7 @@ class Server:
         self._reader.start()
         self.until_ready()
 
-    def request(self, method, path, body=None, headers=None, *, admin=False, timeout=20):
+    def request(self, method, path, body=None, headers=None, *, admin=False, timeout=60):
         """Status, body and headers; status 0 when no answer came."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[admin], timeout=timeout)
         try:
@@ -81,9 +81,9 @@ class Server:
         return float(found[1]) if found else 0.0
 
     def until_ready(self) -> None:
-        self.until(lambda: self.request("GET", "/readyz", timeout=2)[0] == 200)
+        self.until(lambda: self.request("GET", "/readyz", timeout=10)[0] == 200)
 
-    def until(self, condition, seconds=60):
+    def until(self, condition, seconds=300):
         end = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, "".join(self.log)
@@ -108,10 +108,10 @@ class Server:
 
     def _end(self) -> int:
         try:
-            self.process.wait(40)
+            self.process.wait(180)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self._reader.join(10)
+        self._reader.join(60)
         self.process.stderr.close()
         return self.process.wait()
 
@@ -338,7 +338,7 @@ def test_two_intakes_at_once_take_each_upload_once(workspace, upload, correct):
     given = [correct(record.id, "nhãn", "an") for record in records[::10]]
     pair = [start_intake(workspace) for _ in range(2)]
     for process in pair:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
     assert check_catalog(workspace, records, all_in=True) == 800
     check_corrections(workspace, given)
