@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +16,12 @@ from nhan.workspace import Workspace
 
 # Tests run side by side: one thread each, set before torch starts its pool.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes tells of what else runs on the machine, not of our code.
+hypothesis.settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared machine")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -63,7 +63,7 @@ def assert_whole(workspace: Workspace) -> None:
 
 def test_a_killed_freeze_is_finished_by_the_next(filled: Workspace) -> None:
     def until_files_appear() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             if len(list((filled.root / "objects").glob("datasets/**/*.parquet"))) > 2:
                 return

@@ -132,7 +132,7 @@ def test_a_pods_command_makes_its_workspace_first(tmp_path: Path) -> None:
     }
     words = [*SHELL, "nhan", "models", "--json"]
     done = subprocess.run(
-        words, env=environment, capture_output=True, text=True, timeout=60, check=False
+        words, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     assert (root / "nhan.toml").exists()

@@ -204,8 +204,8 @@ def test_of_two_equals_promoted_at_once_one_goes_live(workspace, dataset, make_v
     ]
     for worker in workers:
         worker.start()
-    found = sorted(outcomes.get(timeout=60)[1] for _ in workers)
+    found = sorted(outcomes.get(timeout=600)[1] for _ in workers)
     for worker in workers:
-        worker.join(60)
+        worker.join(600)
     assert found == ["passed", "refused"]
     assert registry.log_number("bars") == 2

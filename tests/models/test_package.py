@@ -106,7 +106,7 @@ def test_two_processes_never_share_a_version_number(store):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(600)
 
     registry = Registry(store)
     assert registry.versions("bars") == list(range(1, 21))

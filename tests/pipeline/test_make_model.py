@@ -61,7 +61,7 @@ def _train_words() -> list[str]:
 
 def test_a_killed_training_goes_on_to_the_model_it_was_meant_for(frozen: Workspace) -> None:
     process = _nhan(frozen, "train", "lines", "--model", "reader", *_train_words())
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (saved := list((frozen.root / "runs").glob("*/last.safetensors"))):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -71,7 +71,7 @@ def test_a_killed_training_goes_on_to_the_model_it_was_meant_for(frozen: Workspa
     assert not list(frozen.store.list("models"))
     for _ in range(2):  # a finished run gives the same version again
         resumed = _nhan(frozen, "train", "--resume", saved[0].parent.name)
-        out, err = resumed.communicate(timeout=200)
+        out, err = resumed.communicate(timeout=600)
         assert resumed.returncode == 0, err
         assert out == "reader@1\n"
 
@@ -80,20 +80,20 @@ def test_an_interrupted_training_says_how_it_goes_on(frozen: Workspace) -> None:
     """The same command once more would begin another run."""
     words = ("train", "lines", "--run", "mine", *_train_words(), "--set", "length.samples=100000")
     process = _nhan(frozen, *words, interruptible=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (frozen.root / "runs" / "mine" / "last.safetensors").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 130, err
     assert err.endswith("error: interrupted\nhint: nhan train --resume mine\n")
 
 
 def test_an_unknown_dataset_is_the_users_mistake(frozen: Workspace) -> None:
     process = _nhan(frozen, "train", "liens")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 2
     assert err.startswith("error: ")
     assert "lines" in err
@@ -104,7 +104,7 @@ def test_an_unknown_dataset_is_the_users_mistake(frozen: Workspace) -> None:
 )
 def test_a_run_cannot_lie_elsewhere(frozen: Workspace, words: tuple[str, ...]) -> None:
     process = _nhan(frozen, "train", *words, *_train_words())
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 2
     assert "a run cannot be called" in err
     assert not (frozen.root / "x").exists()
@@ -113,6 +113,6 @@ def test_a_run_cannot_lie_elsewhere(frozen: Workspace, words: tuple[str, ...]) -
 
 def test_an_unknown_option_names_the_nearest(frozen: Workspace) -> None:
     process = _nhan(frozen, "train", "lines", "--set", "optimizer.lrr=1")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 2
     assert "optimizer.lr" in err

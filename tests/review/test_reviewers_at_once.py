@@ -56,7 +56,7 @@ def test_processes_finish_a_queue_together_and_each_sample_once(
 ) -> None:
     add_samples([0.5] * 40)
     running = [start(workspace, name) for name in ("an", "bình")]
-    outputs = [process.communicate(timeout=120)[0] for process in running]
+    outputs = [process.communicate(timeout=600)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     done = [int(line[1]) for output in outputs for line in told(output, "done")]
     assert sorted(done) == list(range(1, 41))
@@ -130,7 +130,7 @@ def kill_and_check(workspace, rows, rounds: int, samples: int) -> None:
         first = process.stdout.readline()  # it is at work
         time.sleep(chance.uniform(0, 0.15))
         process.kill()
-        output = first + process.communicate(timeout=60)[0]
+        output = first + process.communicate(timeout=600)[0]
         killed += process.returncode != 0
         acknowledged |= {line[0]: line[2] for line in told(output, "done")}
         kept = {one["id"]: one["action"] for one in rows("decisions")}
@@ -140,7 +140,7 @@ def kill_and_check(workspace, rows, rounds: int, samples: int) -> None:
         with workspace.catalog.write() as connection:  # the next one need not wait for the holds
             connection.execute(reviews.update().values(held_until=None))
     assert killed == rounds
-    start(workspace, "an").communicate(timeout=120)
+    start(workspace, "an").communicate(timeout=600)
     with workspace.catalog.read() as connection:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
         waiting = connection.scalar(
