@@ -84,6 +84,14 @@ def test_the_report_file_lists_every_skipped_item(call: Call, lines: Path, tmp_p
     assert len(report["skipped_items"]) == 15
 
 
+def test_what_to_do_says_for_which_reason(call: Call, lines: Path) -> None:
+    (lines / "0.png").write_bytes(b"")
+    (lines / "1.png").write_text("no picture")
+    out = call("import", lines)[1]
+    assert "    bad_picture: send the file's bytes\n" in out
+    assert "    unsupported_picture: send one of PNG" in out
+
+
 def test_a_report_that_cannot_be_written_is_told_before_the_import(
     call: Call, lines: Path, workspace: Workspace, tmp_path: Path
 ) -> None:

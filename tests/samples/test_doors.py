@@ -228,9 +228,20 @@ def test_parquet_class_numbers_become_names(
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
     path = tmp_path / "x.parquet"
-    pq.write_table(pa.table({"image": [picture(1)], "label": [1]}, schema=schema), path)
-    take(path)
+    columns = {"image": [picture(1), picture(2)], "label": [1, -1]}  # -1: nobody has said
+    pq.write_table(pa.table(columns, schema=schema), path)
+    assert take(path).reasons == {"no_label": 1}
     assert set(labelled(rows()).values()) == {"chó"}
+
+
+def test_parquet_numbers_without_names_are_the_labels(
+    tmp_path: Path, picture: Callable[[int], bytes], workspace: Workspace, take: Take
+) -> None:
+    path = tmp_path / "x.parquet"
+    columns = {"image": [picture(1), picture(2), picture(3)], "label": pa.array([7, 0, None])}
+    pq.write_table(pa.table(columns), path)
+    assert take(path, task="classes").reasons == {"no_label": 1}
+    assert {row.label for row in read_rows(workspace.catalog, "classes")} == {"7", "0"}
 
 
 def test_damaged_parquet_is_a_clear_error(tmp_path: Path, take: Take) -> None:
@@ -265,6 +276,25 @@ def test_class_folders_with_splits_above(
     found = {(r.label, r.split_asked) for r in read_rows(workspace.catalog, "classes")}
     assert found == {("daisy", "train"), ("rose", "validation")}
     assert report.reasons == {"no_label": 1}
+
+
+def test_a_class_may_be_called_like_a_split(
+    put: Put, tmp_path: Path, workspace: Workspace, take: Take
+) -> None:
+    put("car/1.png", 1)
+    put("plane/2.png", 2)
+    put("train/3.png", 3)
+    assert not take(tmp_path / "source", task="classes").skipped
+    found = {(r.label, r.split_asked) for r in read_rows(workspace.catalog, "classes")}
+    assert found == {("car", ""), ("plane", ""), ("train", "")}
+
+
+def test_pictures_loose_in_a_split_have_no_class(put: Put, tmp_path: Path, take: Take) -> None:
+    put("train/1.png", 1)
+    put("test/2.png", 2)
+    report = take(tmp_path / "source", task="classes")
+    assert report.reasons == {"no_label": 2}
+    assert "test/2.png lies in test/, which is a split" in report.skipped[0].message
 
 
 # Names in other spellings

@@ -130,6 +130,12 @@ def test_labels_are_nfc_and_what_was_mended_is_kept(
     assert set(rows) == {("Nguyễn Huệ", given), ("sạch", None)}
 
 
+def test_mended_examples_are_different_ones(folder: Folder, take: Take) -> None:
+    report = take(folder({f"{n}.png": " a " if n < 9 else " b " for n in range(10)}))
+    assert report.mended == 10
+    assert report.mended_examples == ["' a ' → a", "' b ' → b"]
+
+
 def test_another_label_is_a_vote_and_a_conflict_and_stands_nowhere(
     workspace: Workspace, folder: Folder, take: Take
 ) -> None:

@@ -107,7 +107,7 @@ def _print(found: ImportReport) -> None:
     for reason, count in found.reasons.most_common():
         stdout.print(f"    {count} × {reason}")
     _list("skipped", [f"{one.name}: {one.message}" for one in found.skipped])
-    hints = dict.fromkeys(one.hint for one in found.skipped if one.hint)
+    hints = dict.fromkeys(f"{one.code}: {one.hint}" for one in found.skipped if one.hint)
     _list("what to do", list(hints))
     _list("conflicts", [f"{one.name}: {one.before} ≠ {one.after}" for one in found.conflicts])
     _list("relabelled", [f"{one.name}: {one.before} → {one.after}" for one in found.relabelled])

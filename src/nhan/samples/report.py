@@ -50,7 +50,7 @@ class ImportReport:
         skipped: items not taken in, each with its reason.
         not_training: new samples in a state that does not train.
         splits, sources: the new samples that train, by the split they ask for and by slice.
-        mended: labels that normalising changed; `mended_examples` names a few.
+        mended: labels that normalising changed; `mended_examples` names a few different ones.
     """
 
     source: str
@@ -100,8 +100,9 @@ class ImportReport:
     def mend(self, given: str, value: str) -> None:
         """Count a label that normalising changed."""
         self.mended += 1
-        if len(self.mended_examples) < _EXAMPLES:
-            self.mended_examples.append(f"{given!a} → {value}")
+        example = f"{given!a} → {value}"
+        if len(self.mended_examples) < _EXAMPLES and example not in self.mended_examples:
+            self.mended_examples.append(example)
 
     def check(self) -> None:
         """Fail if an item was lost between the counts; a fault of ours, never of the source."""

@@ -12,7 +12,11 @@ from nhan.samples.record import Record, Skip, Vote
 
 
 class ClassFolders:
-    """`daisy/1.jpg`, or with a split above: `train/daisy/1.jpg`."""
+    """`daisy/1.jpg`, or with a split above: `train/daisy/1.jpg`.
+
+    A folder called like a split is one where it holds class folders, or where there are no others;
+    with pictures in it and `car/` and `plane/` beside it, `train/` is a class.
+    """
 
     layout = "a folder of class folders with pictures"
     folder_is_label = True
@@ -30,14 +34,21 @@ class ClassFolders:
 def _items(
     folder: Path, paths: list[Path], reading: Reading, media: Media
 ) -> Iterator[Record | Skip]:
+    splits = _splits([path.relative_to(folder).parts for path in paths])
     for path in paths:
         name = path.relative_to(folder).as_posix()
         words = list(Path(name).parts[:-1])
-        split = split_in(f"{words[0]}/x") if words else ""
-        if split:
-            words = words[1:]
+        split = ""
+        if words and words[0] in splits:
+            split = split_in(f"{words.pop(0)}/x")
         if not words:
-            yield Skip(name, "no_label", f"{name} lies in no class folder", "move it into one")
+            where = f"in {name.partition('/')[0]}/, which is a split, and " if split else ""
+            yield Skip(
+                name,
+                "no_label",
+                f"{name} lies {where}in no class folder",
+                "move it into a folder that is named after its class",
+            )
             continue
         yield Record(
             name=name,
@@ -47,3 +58,11 @@ def _items(
             source=reading.source_name or folder.name,
             group=reading.group_of(name),
         )
+
+
+def _splits(paths: list[tuple[str, ...]]) -> set[str]:
+    """The folders at the top that are splits, not classes."""
+    named = {parts[0] for parts in paths if len(parts) > 1 and split_in(f"{parts[0]}/x")}
+    holding_folders = {parts[0] for parts in paths if len(parts) > 2}
+    others = any(len(parts) > 1 and parts[0] not in named for parts in paths)
+    return named & holding_folders if others else named

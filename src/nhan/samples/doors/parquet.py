@@ -95,8 +95,8 @@ class _Shard:
             for row in batch.to_pylist():
                 number += 1
                 value = row[label]
-                if classes and isinstance(value, int) and 0 <= value < len(classes):
-                    value = classes[value]
+                if isinstance(value, int) and not isinstance(value, bool):
+                    value = _class_of(value, classes)
                 facts = {what: str(row[column] or "") for what, column in extra.items()}
                 yield self._item(f"{self.path.name} row {number}", row[picture], value, facts)
 
@@ -142,6 +142,13 @@ class _Shard:
             or reading.source_of(name, self.default),
             group=reading.group_of(name) or facts.get("group", ""),
         )
+
+
+def _class_of(number: int, classes: list[str]) -> str | None:
+    """The name behind a number; without names the number is the label, and -1 says "none"."""
+    if not classes:
+        return str(number)
+    return classes[number] if 0 <= number < len(classes) else None
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str]:
