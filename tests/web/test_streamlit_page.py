@@ -49,7 +49,7 @@ def sent(page: AppTest) -> list[str]:
 
 def test_classes_are_offered_the_likeliest_first(page):
     (choice,) = page.selectbox
-    assert choice.label == "Nội dung đúng"
+    assert choice.label == "Lớp đúng (chọn hoặc gõ lớp mới)"
     assert choice.options == ["hoa hồng <b>*x*</b>", "cúc", "an"]
     assert not page.text_input
     assert [one.value for one in page.text] == ["hoa hồng <b>*x*</b>"]  # text, never Markdown

@@ -42,6 +42,7 @@ def command(
         "server.port": str(port),
         "server.headless": "true",
         "browser.gatherUsageStats": "false",  # nothing phones home
+        "client.toolbarMode": "minimal",  # no button that deploys to somebody's cloud
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     command_line = [sys.executable, "-m", "streamlit", "run", str(_APP), *flags]

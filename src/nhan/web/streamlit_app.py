@@ -28,6 +28,7 @@ _WORDS = {
         "confidence": "độ tin cậy",
         "nothing": "(không có chữ)",
         "correct": "Nội dung đúng",
+        "correct_class": "Lớp đúng (chọn hoặc gõ lớp mới)",
         "save": "Lưu bản sửa",
         "saved": "Đã lưu bản sửa",
         "not_kept": "Máy chủ không lưu ảnh này nên không sửa được.",
@@ -43,6 +44,7 @@ _WORDS = {
         "confidence": "confidence",
         "nothing": "(no text)",
         "correct": "What it should say",
+        "correct_class": "The right class (choose, or type a new one)",
         "save": "Save correction",
         "saved": "Correction saved",
         "not_kept": "The server did not keep this picture, so it cannot be corrected.",
@@ -113,7 +115,7 @@ def _correct(client: Client, words: dict[str, str], answer: Answer, name: str) -
     identity = str(answer.prediction["id"])
     standing = others.get(identity)
     with st.form(f"correct-{name}", border=False):
-        label = _ask_label(words["correct"], answer)
+        label = _ask_label(words, answer)
         mine = False
         if standing is not None:
             st.warning(words["stands"])
@@ -137,11 +139,11 @@ def _correct(client: Client, words: dict[str, str], answer: Answer, name: str) -
         st.success(words["saved"])
 
 
-def _ask_label(question: str, answer: Answer) -> str:
+def _ask_label(words: dict[str, str], answer: Answer) -> str:
     """The text, or a class chosen from the model's, the likeliest first; another may be typed."""
     if not answer.classes:
-        return st.text_input(question, answer.value)
-    chosen = st.selectbox(question, answer.classes, accept_new_options=True)
+        return st.text_input(words["correct"], answer.value)
+    chosen = st.selectbox(words["correct_class"], answer.classes, accept_new_options=True)
     return chosen or ""  # emptied: the server says what a label must be
 
 
