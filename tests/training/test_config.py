@@ -49,6 +49,24 @@ def test_a_wrong_value_names_key_and_value() -> None:
         make_config({"optimizer": {"lr": -1}}, "train.toml")
 
 
+def test_a_wrong_value_says_what_the_key_means() -> None:
+    with pytest.raises(SettingsError) as refused:
+        make_config({"length": {"patience": -1}}, "the options")
+    assert refused.value.hint == (
+        "patience: stop after so many validations without a better one; 0: never (default: 0)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "where"),
+    [("split.test=0.3", "nhan.toml"), ("length.steps=500", "length.samples")],
+)
+def test_what_is_chosen_elsewhere_says_where(override: str, where: str) -> None:
+    with pytest.raises(SettingsError, match="unknown key") as refused:
+        load_config(None, [override])
+    assert where in refused.value.hint
+
+
 def test_malformed_input_is_refused(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("seed = = 4")

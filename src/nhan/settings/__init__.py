@@ -9,6 +9,7 @@ from nhan.settings.load import (
     describe_settings,
     key_names,
     load_settings,
+    meaning_of,
     settings_error,
 )
 from nhan.settings.tables import (
@@ -47,5 +48,6 @@ __all__ = [
     "describe_settings",
     "key_names",
     "load_settings",
+    "meaning_of",
     "settings_error",
 ]

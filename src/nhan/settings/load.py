@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -135,8 +136,29 @@ def settings_error(error: ValidationError, model: type[BaseModel], source: str) 
     said = str(first["msg"])
     return SettingsError(
         f"setting {key} = {shown!r} in {source}: {said[:1].lower()}{said[1:]}",
-        hint="`nhan doctor --settings` lists every setting with its meaning and default",
+        hint=meaning_of(model, location)
+        or "`nhan doctor --settings` lists every setting with its meaning and default",
     )
+
+
+def meaning_of(model: type[BaseModel], location: Sequence[str]) -> str:
+    """What a setting means and what it is by default; '' for what has no description.
+
+    Args:
+        model: the table that it is looked up in.
+        location: names of tables and setting; what follows within a value is ignored.
+    """
+    table: type[BaseModel] | None = model
+    for name in location:
+        info = table.model_fields.get(name) if table is not None else None
+        if info is None:
+            return ""
+        if info.description:
+            plain = not info.is_required() and info.default_factory is None
+            default = f" (default: {info.default!r})" if plain else ""
+            return f"{name}: {info.description}{default}"
+        table = _table_of(info.annotation)
+    return ""
 
 
 def _variable(error: ValidationError) -> str:

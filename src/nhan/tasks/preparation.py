@@ -54,7 +54,32 @@ def known_numbers(preparation: type, numbers: Mapping[str, Any]) -> dict[str, An
                 f"prepare.{key} is {numbers[key]!r}, this nhan only does {value!r}",
                 hint="the model was made by a newer nhan; upgrade nhan",
             )
+    for field in fields(preparation):
+        if field.name in given:
+            _check_type(field.name, given[field.name], field.default)
     return given
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """Refuse what is no number where a number is meant, before anything computes with it."""
+    if isinstance(default, str):
+        fits, wanted = isinstance(value, str), "a word"
+    elif isinstance(default, tuple):
+        fits = isinstance(value, list | tuple) and all(map(_is_number, value))
+        wanted = f"{len(default)} numbers"
+    elif isinstance(default, int) and not isinstance(default, bool):
+        fits, wanted = _is_number(value) and isinstance(value, int), "a whole number"
+    elif isinstance(default, float):
+        fits, wanted = _is_number(value), "a number"
+    else:
+        return
+    if not fits:
+        shown = list(default) if isinstance(default, tuple) else default
+        raise SettingsError(f"prepare.{name} is {value!r}", hint=f"{wanted}, such as {shown}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_filters(*, shrink: str, enlarge: str) -> None:

@@ -15,11 +15,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nhan.errors import SettingsError
-from nhan.settings import key_names
+from nhan.settings import key_names, meaning_of
 
 _LR_FROM_SCRATCH = 1e-3
 # A trained network forgets at the rate that a fresh one needs.
 _LR_FROM_MODEL = 3e-4
+
+# What people look for here, and where it is.
+_ELSEWHERE = {
+    "split": "shares belong to the workspace, because a sample keeps its split for ever: "
+    "[split] in nhan.toml, or NHAN_SPLIT__TEST=0.2 nhan freeze NAME",
+    "length.steps": "length.samples counts pictures: steps times data.batch_size",
+}
 
 
 class _Table(BaseModel):
@@ -177,10 +184,12 @@ def make_config(values: Mapping[str, Any], source: str) -> TrainConfig:
         if first["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, valid, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]}?" if close else f"keys: {', '.join(valid)}"
+            hint = _ELSEWHERE.get(key, hint)
             raise SettingsError(f"unknown key {key!r} in {source}", hint=hint) from error
         raise SettingsError(
             f"{key} = {first.get('input')!r} in {source}: {first['msg'].lower()}",
-            hint=f"keys: {', '.join(valid)}",
+            hint=meaning_of(TrainConfig, [str(part) for part in first["loc"]])
+            or f"keys: {', '.join(valid)}",
         ) from error
 
 

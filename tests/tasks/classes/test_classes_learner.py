@@ -59,6 +59,12 @@ def test_options_are_filled_and_build_the_same_again():
         ({"backbon": "small"}, "backbon"),
         ({"network": {"widht": 8}}, "widht"),
         ({"prepare": {"size": 4}}, "prepare.size"),
+        ({"prepare": {"size": "big"}}, "prepare.size"),
+        ({"prepare": {"size": 32.5}}, "prepare.size"),
+        ({"prepare": {"keep": True}}, "prepare.keep"),
+        ({"prepare": {"fit": 1}}, "prepare.fit"),
+        ({"prepare": {"mean": 3}}, "prepare.mean"),
+        ({"prepare": {"std": ["a", "b", "c"]}}, "prepare.std"),
         ({"augment": "wild"}, "augment"),
         ({"label_smoothing": 1.5}, "label_smoothing"),
     ],
@@ -66,6 +72,13 @@ def test_options_are_filled_and_build_the_same_again():
 def test_wrong_options_are_named(options, message):
     with pytest.raises(SettingsError, match=message):
         make(**options)
+
+
+def test_a_wrong_value_says_what_the_option_means():
+    with pytest.raises(SettingsError) as caught:
+        make(class_weights="yes")
+    assert "each class counts the same" in caught.value.hint
+    assert "default: 'none'" in caught.value.hint
 
 
 def test_one_class_cannot_be_learned():
