@@ -17,6 +17,14 @@ from nhan.review.undo import undo
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
+class Noon(datetime):
+    """A clock that stands: what is done around midnight belongs to two days."""
+
+    @classmethod
+    def now(cls, tz=None) -> datetime:
+        return NOW
+
+
 def at(*minutes: float) -> list[datetime]:
     return [NOW - timedelta(minutes=ago) for ago in minutes]
 
@@ -38,7 +46,7 @@ def test_pace_counts_work_and_not_breaks(times, expected) -> None:
     assert pace(times, NOW) == expected
 
 
-def test_everything_is_counted_once(workspace, add_samples, say) -> None:
+def test_everything_is_counted_once(workspace, add_samples, say, monkeypatch) -> None:
     add_samples([0.9] * 6)
     add_samples([0.9], opinions=2)
     add_samples([1.5, 0.0], state=State.LABELLED, label="một")
@@ -50,6 +58,9 @@ def test_everything_is_counted_once(workspace, add_samples, say) -> None:
     say("bình", 7, "accept", "hai")
     say("an", 5, "accept", "năm")
     undo(workspace, "u1", "an", 5)
+    with workspace.catalog.write() as connection:
+        connection.execute(decisions.update().values(at=NOW))
+    monkeypatch.setattr("nhan.review.progress.datetime", Noon)
     found = progress(workspace, "text", "an")
     assert found.waiting == 3  # 5 and 6, and the label under suspicion; 7 waits to be settled
     assert (found.done_today, found.done_by_me) == (6, 4)
