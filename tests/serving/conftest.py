@@ -19,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from nhan.images import PictureLimits
-from nhan.models.package import Package, write_package
+from nhan.models.package import Package, publish, write_package
+from nhan.models.registry import Promotion, Registry
 from nhan.serving.app import create_app
 from nhan.serving.context import Context
 from nhan.serving.engine.dispatch import Dispatcher, QueueLimits
@@ -32,6 +33,7 @@ from nhan.settings import ServeSettings, UploadSettings
 from nhan.storage import Store, open_store
 from nhan.uploads.collect import Collector
 from nhan.uploads.corrections import CorrectionDesk
+from nhan.workspace import Workspace
 
 LETTERS = "đăâêôơưé"
 OTHER_LETTERS = "ĐĂÂÊÔƠƯÉ"
@@ -109,6 +111,36 @@ def toy_files() -> dict[str, bytes]:
 def toy_package(tmp_path_factory: pytest.TempPathFactory, toy_files: dict[str, bytes]) -> Package:
     folder = tmp_path_factory.mktemp("toy")
     return write_package(folder, toy_files, make_toy_spec(), name="toy", version=1)
+
+
+COLOURS = ("đỏ", "lá", "lam")  # red, green and blue, which is also their order by code point
+
+
+@pytest.fixture
+def colours_registry(workspace: Workspace) -> Registry:
+    """A registry whose champion `colours` tells which of three colours a picture has most of."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    spec = {
+        "task": "classes",
+        "prepare": {"size": 8},
+        "outputs": {"classes": list(COLOURS)},
+        "calibration": {"method": "temperature", "temperature": 0.5},
+    }
+    files = {"model.onnx": model.SerializeToString(), "metrics.json": b"{}"}
+    publish(workspace.store, "colours", files, spec, run="1")
+    made = Registry(workspace.store)
+    made.record("colours", Promotion(action="forced", version=1), expected=0)
+    return made
 
 
 def toy_rgb(text: str, letters: str = LETTERS) -> np.ndarray:

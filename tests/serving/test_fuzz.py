@@ -32,6 +32,7 @@ FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
 PATHS = [
     "/predict", "/classify", "/predictions/toy", "/predictions/toy/1", "/v1/models/toy:predict",
     "/v2/models/toy/infer", "/v2/models/toy/versions/1/infer",
+    "/predictions/colours", "/v1/models/colours:predict", "/v2/models/colours/infer",
 ]  # fmt: skip
 OTHER_PATHS = [
     "/", "/healthz", "/readyz", "/ping", "/docs", "/openapi.json", "/v1/models", "/v1/models/toy",
@@ -192,8 +193,8 @@ class Fuzzer:
     def query(self, chance: random.Random) -> str:
         return chance.choice(
             [""] * 6
-            + ["?model=toy", "?model=nobody", "?model=%00", "?model=a&model=b", "?%ff=%fe",
-               "?model",
+            + ["?model=toy", "?model=colours", "?model=nobody", "?model=%00", "?model=a&model=b",
+               "?%ff=%fe", "?model",
                "?image_url=http://127.0.0.1/", "?image_url=%00", "?limit=x"]
         )  # fmt: skip
 
@@ -222,13 +223,14 @@ def check(number: int, request: dict[str, object], response: httpx.Response) -> 
         pytest.param(create_admin_app, MANY // 10, marks=pytest.mark.slow),
     ],
 )
-def test_fuzz_whatever_is_sent_is_answered_properly(serving, factory, cases):
+def test_fuzz_whatever_is_sent_is_answered_properly(serving, colours_registry, factory, cases):
     fuzzer = Fuzzer()
 
     async def scenario():
         limits = PictureLimits(max_bytes=200_000, max_pixels=1_000_000)
         queue = QueueLimits(deadline_s=60, work_s=60)
-        async with serving(factory=factory, limits=limits, queue=queue) as running:
+        parts = {"limits": limits, "queue": queue, "registry": colours_registry}
+        async with serving(factory=factory, **parts) as running:
             for number in range(FIRST, FIRST + cases):
                 request = fuzzer.request(number)
                 try:

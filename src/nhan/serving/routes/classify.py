@@ -46,9 +46,8 @@ async def classify(request: Request, model: str = "") -> Response:
 
 async def _classify(request: Request, picture: bytes, filename: str, model: str) -> Response:
     context = context_of(request)
-    roster = context.service.roster
-    if not model and not roster.default_model:
-        model = roster.only_of_task("classes")
+    # Whoever asks here wants a class, also where the default model reads text.
+    model = model or context.service.roster.only_of_task("classes")
     answers = await answer(request, context, [picture], model=model)
     return Response(
         _with_filename(answers.predictions[0], filename),
