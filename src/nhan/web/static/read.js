@@ -2,6 +2,7 @@
 
 import { putDown, takeUp } from "./carry.js";
 import { Problem, ask, composing, element, followChampions, note, number, percent, root, send, wordsOf } from "./page.js";
+import { best } from "./scores.js";
 
 const words = wordsOf("words");
 const $ = (id) => document.getElementById(id);
@@ -183,7 +184,7 @@ function facts(reading) {
 /** Classes from high to low, as bars. */
 function bars(labels) {
   const list = element("ul", { class: "bars" });
-  for (const [label, score] of Object.entries(labels).slice(0, 6)) {
+  for (const [label, score] of best(labels, 6)) {
     const meter = element("meter", { min: 0, max: 1, value: score, "aria-label": label });
     list.append(element("li", {}, element("span", { text: label }), meter, element("span", { class: "number", text: percent(score, 1) })));
   }
