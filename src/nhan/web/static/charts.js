@@ -1,6 +1,6 @@
 // Small SVG charts: lines with intervals, areas and bars. No library, no style in attributes.
 
-import { language, percent } from "./page.js";
+import { language, number, percent } from "./page.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 // Who watches the width of a chart's place; drawn anew, it is watched anew.
@@ -122,8 +122,21 @@ export function compact(value) {
   return value.toLocaleString(language, { notation: "compact", maximumFractionDigits: 1 });
 }
 
-/** A rate beside an axis: as many digits as tell its levels apart. */
+/** As many digits as tell the levels of an axis apart, `most` at most. */
+function digitsOf(step, most) {
+  for (let digits = 0; digits < most; digits++) {
+    const shown = step * 10 ** digits;
+    if (Math.abs(shown - Math.round(shown)) < 1e-6) return digits;
+  }
+  return most;
+}
+
+/** A rate beside an axis. */
 export function rateOnAxis(value, step = 0.0001) {
-  const told = [0, 1].find((digits) => Math.abs(100 * step * 10 ** digits - Math.round(100 * step * 10 ** digits)) < 1e-6);
-  return percent(value, told ?? 2);
+  return percent(value, digitsOf(100 * step, 2));
+}
+
+/** A number beside an axis. */
+export function numberOnAxis(value, step = 0.01) {
+  return number(value, digitsOf(step, 4));
 }

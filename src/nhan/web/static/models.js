@@ -1,7 +1,7 @@
 // Models: charts of scores and runs, promoting and rolling back, and what answers now.
 
-import { ask, element, followChampions, note, number, percent, send, tellDates, wordsOf } from "./page.js";
-import { chart, compact, legend, rateOnAxis } from "./charts.js";
+import { ask, element, followChampions, note, percent, send, tellDates, wordsOf } from "./page.js";
+import { chart, compact, legend, numberOnAxis, rateOnAxis } from "./charts.js";
 
 const words = wordsOf("words");
 const $ = (id) => document.getElementById(id);
@@ -63,7 +63,7 @@ function drawCurves(place, points) {
   const x = { min: 0, format: compact };
   const charts = [
     { title: words.error, names: rates, lines: rates.map((name) => ({ points: points.filter((point) => name in (point.scores ?? {})).map((point) => ({ x: point.seen, y: point.scores[name] })) })), x, y: { format: rateOnAxis } },
-    { title: words.loss, names: [], lines: [{ points: points.filter((point) => point.seen > 0 && "loss" in point).map((point) => ({ x: point.seen, y: point.loss })) }], x, y: { format: (value) => number(value, 2) } },
+    { title: words.loss, names: [], lines: [{ points: points.filter((point) => point.seen > 0 && "loss" in point).map((point) => ({ x: point.seen, y: point.loss })) }], x, y: { format: numberOnAxis } },
   ].filter((one) => one.lines.some((line) => line.points.length > 1));
   if (!charts.length) place.append(element("p", { class: "soft", text: words.no_curve }));
   for (const one of charts) {

@@ -37,13 +37,15 @@ export function percent(value, digits = 0) {
   return `${number(100 * value, digits)} %`;
 }
 
+const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+
 /** A moment as people say it: today's by its time, others by their day. */
 export function moment(text) {
   const at = new Date(text);
   const today = at.toDateString() === new Date().toDateString();
   return today
-    ? at.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" })
-    : at.toLocaleDateString(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+    ? at.toLocaleTimeString(language, CLOCK)
+    : at.toLocaleDateString(language, { day: "numeric", month: "short", ...CLOCK });
 }
 
 /**
