@@ -344,7 +344,7 @@ def disputed(connection: sa.Connection, task: str) -> list[Row]:
     """Samples with as many opinions as wanted, none of which stands."""
     query = (
         sa.select(*_SAMPLE)
-        .where(_in_dispute(task))
+        .where(samples.c.id.in_(_in_dispute(task)))
         .order_by(samples.c.priority.desc(), samples.c.id)
     )
     return list(connection.execute(query).mappings())
@@ -352,22 +352,21 @@ def disputed(connection: sa.Connection, task: str) -> list[Row]:
 
 def count_disputed(connection: sa.Connection, task: str) -> int:
     """How many samples `disputed` finds."""
-    query = sa.select(sa.func.count()).select_from(samples).where(_in_dispute(task))
+    query = sa.select(sa.func.count()).select_from(_in_dispute(task).subquery())
     return int(connection.scalar(query) or 0)
 
 
-def _in_dispute(task: str) -> sa.ColumnElement[bool]:
-    given = (
-        sa.select(sa.func.count())
-        .where(reviews.c.sample_id == samples.c.id, reviews.c.state.in_(GIVEN))
-        .correlate(samples)
-        .scalar_subquery()
-    )
-    return sa.and_(
-        samples.c.task == task,
-        samples.c.state.in_(list(WAITING)),
-        _doubled,
-        given >= samples.c.opinions,
+def _in_dispute(task: str) -> sa.Select[tuple[int]]:
+    """Their ids."""
+    # An outer join, which SQLite begins with the few samples that need several opinions and not
+    # with all that was ever said; PostgreSQL makes it in half the time of a count for each.
+    given = sa.and_(reviews.c.sample_id == samples.c.id, reviews.c.state.in_(GIVEN))
+    return (
+        sa.select(samples.c.id)
+        .outerjoin(reviews, given)
+        .where(samples.c.task == task, samples.c.state.in_(list(WAITING)), _doubled)
+        .group_by(samples.c.id, samples.c.opinions)
+        .having(sa.func.count(reviews.c.id) >= samples.c.opinions)
     )
 
 
