@@ -93,6 +93,111 @@ def test_the_other_resources_are_known_too(
     check(made[file][0], crd_schema(shared_schemas / definition, version))
 
 
+@pytest.mark.parametrize("file", ["pod-disruption-budget.yaml", "network-policy.yaml"])
+def test_what_is_kubernetes_own_is_known_to_it(package: Package, file: str) -> None:
+    validate = pytest.importorskip("kubernetes_validate")
+    (document,) = kserve.manifests(shared_settings(), package)[file]
+    validate.validate(document, "1.31", strict=True)
+    with pytest.raises(validate.ValidationError):
+        validate.validate({**document, "specc": {}}, "1.31", strict=True)
+
+
+def test_the_pods_of_the_service_are_known_to_kubernetes(package: Package) -> None:
+    validate = pytest.importorskip("kubernetes_validate")
+    service = kserve.manifests(shared_settings(), package)["inference-service.yaml"][0]
+    own = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "canaryTrafficPercent")
+    spec = {key: value for key, value in service["spec"]["predictor"].items() if key not in own}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": spec}
+    validate.validate(pod, "1.31", strict=True)
+
+
+def test_prometheus_finds_the_port_that_it_scrapes(package: Package) -> None:
+    """Its operator keeps only ports that the pod declares, and names the job after the monitor."""
+    made = kserve.manifests(shared_settings(), package)
+    container = made["inference-service.yaml"][0]["spec"]["predictor"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    (endpoint,) = made["pod-monitor.yaml"][0]["spec"]["podMetricsEndpoints"]
+    variables = {one["name"]: one.get("value") for one in container["env"]}
+    assert str(ports[endpoint["port"]]) == variables["NHAN_SERVE__ADMIN_PORT"]
+    # KServe's Service asks the first.
+    assert str(container["ports"][0]["containerPort"]) == variables["NHAN_SERVE__PORT"]
+    (policy,) = made["network-policy.yaml"]
+    opened = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+    assert opened == set(ports.values())
+    # Panels and alerts ask for the job `nhan`.
+    assert {"targetLabel": "job", "replacement": "nhan"} in endpoint["relabelings"]
+
+
+def test_scaling_looks_at_the_queue_of_its_own_model_alone(package: Package) -> None:
+    made = kserve.manifests(shared_settings(), package)["autoscaling-keda.yaml"][0]["spec"]
+    (trigger,) = made["triggers"]
+    target = made["scaleTargetRef"]["name"]
+    assert f'pod=~"{target}-.*"' in trigger["metadata"]["query"]
+
+
+def test_pods_get_the_settings_of_the_workspace(package: Package) -> None:
+    settings = shared_settings()
+    settings.serve = settings.serve.model_copy(
+        update={"queue": 64, "port": 9999, "host": "10.0.0.1", "model": "other"}
+    )
+    settings.uploads = settings.uploads.model_copy(
+        update={"collect": "sampled", "spool_megabytes": 5000}
+    )
+    made = kserve.manifests(settings, package)["inference-service.yaml"][0]
+    predictor = made["spec"]["predictor"]
+    variables = [one["name"] for one in predictor["containers"][0]["env"]]
+    assert len(variables) == len(set(variables)), "which of two counts is a riddle"
+    values = {one["name"]: one.get("value") for one in predictor["containers"][0]["env"]}
+    assert values["NHAN_SERVE__QUEUE"] == "64"
+    assert values["NHAN_UPLOADS__COLLECT"] == "sampled"
+    # Where it listens, and for which model, is the manifest's own.
+    assert values["NHAN_SERVE__PORT"] == "8080"
+    assert values["NHAN_SERVE__HOST"] == "0.0.0.0"
+    assert values["NHAN_SERVE__MODEL"] == package.spec.name
+    # What has no meaning in a pod is left out.
+    assert not [name for name in values if name.startswith(("NHAN_DEPLOY__", "NHAN_KUBEFLOW__"))]
+    (volume,) = [one for one in predictor["volumes"] if one["name"] == "workspace"]
+    assert volume["emptyDir"]["sizeLimit"] == "6000M", "the spool must fit"
+
+
+def test_pods_may_call_what_the_settings_name(package: Package) -> None:
+    def ports(settings: Settings) -> set[int]:
+        (policy,) = kserve.manifests(settings, package)["network-policy.yaml"]
+        return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+    settings = shared_settings()
+    assert {53, 443, 5432} <= ports(settings)
+    assert 80 not in ports(settings)
+    settings.storage = settings.storage.model_copy(update={"catalog": "postgresql://db:6432/nhan"})
+    settings.labelstudio = settings.labelstudio.model_copy(update={"url": "http://labels:8090"})
+    settings.webhooks = settings.webhooks.model_copy(update={"urls": ["http://chat/hook"]})
+    assert {6432, 8090, 80} <= ports(settings)
+    assert 5432 not in ports(settings)
+    settings = shared_settings()
+    settings.serve = settings.serve.model_copy(update={"url_hosts": ["*"]})
+    assert 80 in ports(settings)
+
+
+def test_a_pod_that_waits_for_a_champion_is_asked_nothing_and_not_killed(package: Package) -> None:
+    made = kserve.manifests(shared_settings(), package)["inference-service.yaml"][0]
+    container = made["spec"]["predictor"]["containers"][0]
+    paths = {
+        name: container[f"{name}Probe"]["httpGet"]["path"]
+        for name in ("startup", "readiness", "liveness")
+    }
+    live, ready = "/v2/health/live", "/v2/health/ready"
+    assert paths == {"startup": live, "liveness": live, "readiness": ready}
+
+
+def test_pods_run_under_the_account_that_is_named(package: Package) -> None:
+    settings = shared_settings()
+    made = kserve.manifests(settings, package)["inference-service.yaml"][0]
+    assert "serviceAccountName" not in made["spec"]["predictor"]
+    settings.deploy = settings.deploy.model_copy(update={"service_account": "shop-reader"})
+    made = kserve.manifests(settings, package)["inference-service.yaml"][0]
+    assert made["spec"]["predictor"]["serviceAccountName"] == "shop-reader"
+
+
 def test_no_manifest_holds_a_secret_and_every_pod_runs_with_few_rights(package: Package) -> None:
     made = kserve.manifests(shared_settings(), package)
     spec = made["inference-service.yaml"][0]["spec"]["predictor"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from nhan.deploy.forms import empty_folder
 from nhan.deploy.manifests import (
@@ -23,12 +24,30 @@ from nhan.deploy.manifests import (
 from nhan.deploy.prometheus import rules
 from nhan.errors import UserError
 from nhan.models.package import Package
-from nhan.settings import DeploySettings, Settings
+from nhan.settings import DeploySettings, Settings, changed_variables
 from nhan.workspace import Workspace
 
 _PORT = 8080
 _ADMIN_PORT = 8081
+_METRICS = "metrics"
 _USER = 10001
+# Of S3 servers in the cluster, which only the Secret names: SeaweedFS's and MinIO's.
+_STORES = (8333, 9000)
+_PLAIN, _TLS, _POSTGRES, _NAMES = 80, 443, 5432, 53
+# Beside the spool: settings, keys, models that were loaded.
+_SPARE_MEGABYTES = 1000
+# Secrets that only some workspaces have: variable -> key in the Secret.
+_OPTIONAL = {
+    # One for all replicas, which share no folder: links to pictures in Label Studio.
+    "NHAN_SIGNING_SECRET": "signing-secret",
+    "NHAN_LABELSTUDIO_TOKEN": "label-studio-token",
+    "NHAN_WEBHOOK_SECRET": "webhook-secret",
+    # Absent where pods get their credentials from a role of the cluster (IRSA, workload identity).
+    "AWS_ACCESS_KEY_ID": "aws-access-key-id",
+    "AWS_SECRET_ACCESS_KEY": "aws-secret-access-key",
+    "AWS_REGION": "aws-region",
+    "AWS_ENDPOINT_URL": "aws-endpoint-url",
+}
 # The server finishes what it has begun (serve.grace_s) before Kubernetes kills it.
 _SPARE_S = 10
 _ABOUT = {
@@ -80,7 +99,7 @@ def manifests(settings: Settings, package: Package) -> dict[str, list[Manifest]]
     metadata = {"name": name, "namespace": deploy.namespace, "labels": labels}
     selector = {"matchLabels": {"serving.kserve.io/inferenceservice": name}}
     return {
-        "inference-service.yaml": [_service(settings, package, metadata)],
+        "inference-service.yaml": [_service(settings, package, metadata, selector)],
         "pod-disruption-budget.yaml": [
             {
                 "apiVersion": "policy/v1",
@@ -89,7 +108,7 @@ def manifests(settings: Settings, package: Package) -> dict[str, list[Manifest]]
                 "spec": {"maxUnavailable": 1, "selector": selector},
             }
         ],
-        "network-policy.yaml": [_network_policy(metadata, selector)],
+        "network-policy.yaml": [_network_policy(settings, metadata, selector)],
         "pod-monitor.yaml": [_pod_monitor(deploy, metadata, selector)],
         "prometheus-rule.yaml": [
             {
@@ -106,28 +125,31 @@ def manifests(settings: Settings, package: Package) -> dict[str, list[Manifest]]
 def environment(settings: Settings) -> list[dict[str, Any]]:
     """Variables of a container that works on the workspace's stores; secrets by reference."""
     secret = settings.deploy.secret
-    keys = from_secret("NHAN_KEY", secret, "key")
-    # One for all replicas, which share no folder: links to pictures in Label Studio.
-    links = from_secret("NHAN_SIGNING_SECRET", secret, "signing-secret", optional=True)
-    catalog = (
-        []
-        if settings.storage.catalog.startswith("sqlite")
-        else [from_secret("NHAN_STORAGE__CATALOG", secret, "catalog")]
-    )
-    # Absent where pods get their credentials from a role of the cluster (IRSA, workload identity).
-    amazon = [
-        from_secret("AWS_ACCESS_KEY_ID", secret, "aws-access-key-id", optional=True),
-        from_secret("AWS_SECRET_ACCESS_KEY", secret, "aws-secret-access-key", optional=True),
-        from_secret("AWS_REGION", secret, "aws-region", optional=True),
-        from_secret("AWS_ENDPOINT_URL", secret, "aws-endpoint-url", optional=True),
-    ]
+    needed = {"NHAN_KEY": "key"}
+    if not settings.storage.catalog.startswith("sqlite"):
+        needed["NHAN_STORAGE__CATALOG"] = "catalog"
     return merged(
-        plain({"NHAN_STORAGE__OBJECTS": settings.storage.objects}), [keys, links], catalog, amazon
+        plain({"NHAN_STORAGE__OBJECTS": settings.storage.objects}),
+        [from_secret(variable, secret, key) for variable, key in needed.items()],
+        [from_secret(variable, secret, key, optional=True) for variable, key in _OPTIONAL.items()],
     )
 
 
-def _service(settings: Settings, package: Package, metadata: dict[str, Any]) -> Manifest:
+def chosen_settings(settings: Settings) -> dict[str, str]:
+    """What the workspace sets, as variables; without what only exports read."""
+    exported = ("NHAN_DEPLOY__", "NHAN_KUBEFLOW__")
+    return {
+        name: value
+        for name, value in changed_variables(settings).items()
+        if not name.startswith(exported)
+    }
+
+
+def _service(
+    settings: Settings, package: Package, metadata: dict[str, Any], selector: dict[str, Any]
+) -> Manifest:
     deploy = settings.deploy
+    account, spool = deploy.service_account, settings.uploads.spool_megabytes
     grace_s = round(settings.serve.grace_s + settings.serve.linger_s) + _SPARE_S
     annotations = {
         "serving.kserve.io/deploymentMode": "RawDeployment",
@@ -155,9 +177,22 @@ def _service(settings: Settings, package: Package, metadata: dict[str, Any]) -> 
                     "fsGroup": _USER,
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
+                **({"serviceAccountName": account} if account else {}),
+                # Replicas on one machine would end with it together.
+                "topologySpreadConstraints": [
+                    {
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "labelSelector": selector,
+                    }
+                ],
                 "containers": [_container(settings, package)],
                 "volumes": [
-                    {"name": "workspace", "emptyDir": {"sizeLimit": "2Gi"}},
+                    {
+                        "name": "workspace",
+                        "emptyDir": {"sizeLimit": f"{spool + _SPARE_MEGABYTES}M"},
+                    },
                     {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
                 ],
             }
@@ -180,13 +215,18 @@ def _container(settings: Settings, package: Package) -> dict[str, Any]:
         "name": "kserve-container",
         "image": deploy.image,
         "args": ["serve"],
-        "env": merged(plain(own), environment(settings)),
-        "ports": [{"name": "http1", "containerPort": _PORT, "protocol": "TCP"}],
+        "env": merged(plain({**chosen_settings(settings), **own}), environment(settings)),
+        # KServe's Service asks the first. Prometheus scrapes no port that is not named here.
+        "ports": [
+            {"name": "http1", "containerPort": _PORT, "protocol": "TCP"},
+            {"name": _METRICS, "containerPort": _ADMIN_PORT, "protocol": "TCP"},
+        ],
         "resources": {
             "requests": {"cpu": deploy.cpu, "memory": deploy.memory},
             "limits": {"cpu": deploy.cpu, "memory": deploy.memory},
         },
-        "startupProbe": _probe("/v2/health/ready", period_s=1, failures=60),
+        # Not for being ready: a pod that waits for its store or its first champion is not killed.
+        "startupProbe": _probe("/v2/health/live", period_s=1, failures=60),
         "readinessProbe": _probe("/v2/health/ready", period_s=2, failures=2),
         "livenessProbe": _probe("/v2/health/live", period_s=10, failures=3),
         "securityContext": {
@@ -210,8 +250,11 @@ def _probe(path: str, *, period_s: int, failures: int) -> dict[str, Any]:
     }
 
 
-def _network_policy(metadata: dict[str, Any], selector: dict[str, Any]) -> Manifest:
+def _network_policy(
+    settings: Settings, metadata: dict[str, Any], selector: dict[str, Any]
+) -> Manifest:
     """Anybody in the cluster may ask; only the namespace of the monitoring reads metrics."""
+    called = sorted(_called_ports(settings))
     monitoring = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -227,13 +270,26 @@ def _network_policy(metadata: dict[str, Any], selector: dict[str, Any]) -> Manif
                     "ports": [{"port": _ADMIN_PORT, "protocol": "TCP"}],
                 },
             ],
-            # Names, the object store and the catalogue; nothing else is ever called.
             "egress": [
-                {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
-                {"ports": [{"port": port, "protocol": "TCP"} for port in (443, 5432, 8333, 9000)]},
+                {"ports": [{"port": _NAMES, "protocol": kind} for kind in ("UDP", "TCP")]},
+                {"ports": [{"port": port, "protocol": "TCP"} for port in called]},
             ],
         },
     }
+
+
+def _called_ports(settings: Settings) -> set[int]:
+    """Of the object store, and of whatever the settings name; nothing else is ever called."""
+    ports = {_TLS, *_STORES}
+    if settings.storage.catalog.startswith("postgresql"):
+        ports.add(urlsplit(settings.storage.catalog).port or _POSTGRES)
+    for url in (settings.labelstudio.url, *settings.webhooks.urls):
+        if url:
+            parts = urlsplit(url)
+            ports.add(parts.port or (_PLAIN if parts.scheme == "http" else _TLS))
+    if settings.serve.url_hosts:  # pictures by address
+        ports.add(_PLAIN)
+    return ports
 
 
 def _pod_monitor(
@@ -247,10 +303,12 @@ def _pod_monitor(
             "selector": selector,
             "podMetricsEndpoints": [
                 {
-                    "portNumber": _ADMIN_PORT,
+                    "port": _METRICS,
                     "path": "/metrics",
                     "interval": "15s",
                     "authorization": {"credentials": {"name": deploy.secret, "key": "key"}},
+                    # As alerts and dashboards call it, whatever this resource is called.
+                    "relabelings": [{"targetLabel": "job", "replacement": "nhan"}],
                 }
             ],
         },
@@ -259,13 +317,14 @@ def _pod_monitor(
 
 def _scaled_object(deploy: DeploySettings, metadata: dict[str, Any]) -> Manifest:
     """KEDA on the queue: adds a server when pictures wait, before the processors are full."""
-    name = metadata["name"]
+    pods = f"{metadata['name']}-predictor"
+    chosen = f'namespace="{deploy.namespace}",pod=~"{pods}-.*"'
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
         "metadata": metadata,
         "spec": {
-            "scaleTargetRef": {"name": f"{name}-predictor"},
+            "scaleTargetRef": {"name": pods},
             "minReplicaCount": deploy.min_replicas,
             "maxReplicaCount": deploy.max_replicas,
             "cooldownPeriod": 120,
@@ -274,7 +333,7 @@ def _scaled_object(deploy: DeploySettings, metadata: dict[str, Any]) -> Manifest
                     "type": "prometheus",
                     "metadata": {
                         "serverAddress": deploy.prometheus,
-                        "query": f'sum(nhan_queue_pictures{{namespace="{deploy.namespace}"}})',
+                        "query": f"sum(nhan_queue_pictures{{{chosen}}})",
                         "threshold": "8",
                     },
                 }

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from nhan.deploy.forms import new_file
-from nhan.deploy.kserve import environment
-from nhan.deploy.manifests import from_secret
+from nhan.deploy.kserve import chosen_settings, environment
 from nhan.errors import MissingExtra, UserError
 from nhan.pipeline.lease import EXPIRY_S
 from nhan.pipeline.steps import STEPS
-from nhan.settings import Settings, changed_variables
+from nhan.settings import Settings
 from nhan.workspace import Workspace
 
 NAME = "nhan-round"
@@ -25,11 +24,6 @@ NAME = "nhan-round"
 _PAUSE_S = round(1.5 * EXPIRY_S)
 # Steps that learn; they get the memory and the GPUs.
 _LEARNING = ("train",)
-# What only some workspaces have: variable -> key in the Secret.
-_OPTIONAL = {
-    "NHAN_LABELSTUDIO_TOKEN": "label-studio-token",
-    "NHAN_WEBHOOK_SECRET": "webhook-secret",
-}
 # Steps whose outcome is more than a record, for the pages of Kubeflow that show such things.
 _KINDS = {"freeze": "dataset", "train": "model", "evaluate": "metrics"}
 
@@ -127,7 +121,7 @@ def _place(task: Any, name: str, settings: Settings, *, local: bool) -> None:
         backoff_factor=2.0,
         backoff_max_duration="600s",
     )
-    variables = {**changed_variables(settings), "NHAN_WORKSPACE": "/workspace"}
+    variables = {**chosen_settings(settings), "NHAN_WORKSPACE": "/workspace"}
     for variable, value in variables.items():
         task.set_env_variable(variable, value)
     _refer_to_secrets(task, settings)
@@ -136,11 +130,7 @@ def _place(task: Any, name: str, settings: Settings, *, local: bool) -> None:
 def _refer_to_secrets(task: Any, settings: Settings) -> None:
     from kfp import kubernetes
 
-    secret = settings.deploy.secret
-    optional = [
-        from_secret(variable, secret, key, optional=True) for variable, key in _OPTIONAL.items()
-    ]
-    for variable in [*environment(settings), *optional]:
+    for variable in environment(settings):
         if "valueFrom" not in variable:
             task.set_env_variable(variable["name"], variable["value"])
             continue

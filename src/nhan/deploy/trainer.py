@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nhan.deploy.forms import new_file
-from nhan.deploy.kserve import environment
+from nhan.deploy.kserve import chosen_settings, environment
 from nhan.deploy.manifests import dns_name, merged, plain, to_yaml
 from nhan.errors import UserError
 from nhan.settings import Settings
@@ -99,7 +99,8 @@ def train_words(settings: Settings) -> list[str]:
 
 def train_environment(settings: Settings) -> list[dict[str, Any]]:
     """A training pod's variables; secrets by reference."""
-    return merged(plain({"NHAN_WORKSPACE": "/workspace"}), environment(settings))
+    variables = {**chosen_settings(settings), "NHAN_WORKSPACE": "/workspace"}
+    return merged(plain(variables), environment(settings))
 
 
 def resources(settings: Settings) -> dict[str, Any]:

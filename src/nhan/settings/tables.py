@@ -218,6 +218,9 @@ class DeploySettings(Table):
     secret: str = Field(
         "nhan", description="Secret with key, catalog, aws-access-key-id, aws-secret-access-key"
     )
+    service_account: str = Field(
+        "", description="Kubernetes account of the servers' pods, for roles of a cloud; empty: none"
+    )
     min_replicas: int = Field(1, ge=0, description="servers that always run")
     max_replicas: int = Field(4, ge=1, description="servers at most")
     cpu: str = Field("2", description="processors of one server; one inference worker for each")
