@@ -92,3 +92,17 @@ def test_features_stand_in_for_pictures():
 
 def test_an_empty_split_has_no_features(tmp_path):
     assert len(run(Counting(), Pictures(), tmp_path)) == 0
+
+
+@pytest.mark.parametrize("left", [0, 10, 100])
+def test_a_damaged_file_of_the_cache_is_computed_again(tmp_path, left, caplog):
+    whole = run(Counting(), Pictures(1, 2), tmp_path).rows
+    (file,) = tmp_path.rglob("*.npz")
+    file.write_bytes(file.read_bytes()[:left])
+    network = Counting()
+    assert run(network, Pictures(1, 2), tmp_path).rows.tobytes() == whole.tobytes()
+    assert network.seen == 2
+    assert "damaged" in caplog.text
+    again = Counting()
+    run(again, Pictures(1, 2), tmp_path)
+    assert again.seen == 0  # written anew in its place

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from nhan.errors import SettingsError  # noqa: E402
+from nhan.tasks import get_task  # noqa: E402
 from nhan.tasks.classes.networks import SmallNetwork  # noqa: E402
 from nhan.tasks.classes.networks.base import Scale  # noqa: E402
 from nhan.tasks.classes.networks.pretrained import (  # noqa: E402
@@ -102,6 +103,20 @@ def test_weights_of_another_network_are_refused(backbone, tmp_path):
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(SettingsError, match="of its tensors"):
         load_trunk(str(tmp_path), download=False)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"size": "large"}', '{"size": -1, "crop_size": []}']
+)
+def test_a_damaged_preparation_of_a_backbone_is_named(backbone, tmp_path, content):
+    folder = shutil.copytree(backbone, tmp_path / "backbone")
+    (folder / "preprocessor_config.json").write_text(content)
+    with pytest.raises(SettingsError, match=r"preprocessor_config\.json|prepare\.size"):
+        make_learner(folder)
+
+
+def make_learner(folder):
+    return get_task("classes").learner({"classes": ["a", "b"]}, {"backbone": str(folder)})
 
 
 def test_only_the_last_stages_are_trained(backbone):

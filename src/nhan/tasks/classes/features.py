@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,6 +25,8 @@ from nhan.tasks.base import RGB
 from nhan.tasks.classes.networks import ClassNetwork
 from nhan.tasks.classes.prepare import Preparation
 from nhan.tasks.learner import Samples
+
+_log = logging.getLogger(__name__)
 
 # Pictures that go through the trunk together; large ones fill memory, small ones waste a GPU.
 _TOGETHER = 16
@@ -127,8 +132,15 @@ class _Store:
         if self._folder and self._folder.exists():
             os.utime(self._folder)  # the date of its last use: whoever clears the cache goes by it
         for path in sorted(self._folder.glob("*.npz")) if self._folder else ():
-            with np.load(path, allow_pickle=False) as kept:
-                keys, rows = kept["keys"], kept["rows"]
+            try:
+                # Opened here: numpy leaves a damaged file open.
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                    keys, rows = kept["keys"], kept["rows"]
+            except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+                # A power cut can leave a file short. What it held is computed again, under the
+                # same name if the same pictures are new together.
+                _log.warning("the cached features %s are damaged and left out: %s", path, error)
+                continue
             found.update(zip((key.tobytes() for key in keys), rows, strict=True))
         return found
 

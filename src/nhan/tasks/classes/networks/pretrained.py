@@ -199,8 +199,16 @@ def _prepare_numbers(name: str, *, download: bool, revision: str) -> dict[str, A
         _raise_exceptions_for_connection_errors=False,
         _raise_exceptions_for_gated_repo=False,
     )
-    given = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
-    return preparation_of(given)
+    if not path:
+        return preparation_of({})
+    try:
+        given = json.loads(Path(path).read_text(encoding="utf-8"))
+        return preparation_of(given)
+    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise SettingsError(
+            f"{path} does not say how pictures are prepared: {error}",
+            hint="fetch it again, or remove it: then 224 px and ImageNet's colours are taken",
+        ) from error
 
 
 # Means and deviations of ImageNet's colours, which most networks were trained with.
