@@ -6,7 +6,7 @@ import ast
 import os
 import pwd
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,41 +17,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from servers import end, free_port, wait_for_port
 
-_START_TIMEOUT_S = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if process is not None and process.poll() is not None:
-            pytest.fail(f"the engine stopped with exit code {process.returncode}")
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail(f"nothing listens on port {port} after {_START_TIMEOUT_S} s")
+# The port opens a moment before the server takes logins.
+_LOGIN_S = 120
 
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """moto's server: the S3 protocol over real HTTP."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    program = Path(__file__).with_name("s3_server.py")
+    command = [sys.executable, program, "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for_port(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(10)
+        end(process)
 
 
 @pytest.fixture
@@ -110,8 +93,7 @@ def postgres_server() -> Iterator[str]:
         wait_for_port(port, process)
         yield f"postgresql://nhan@127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(30)
+        end(process, sign=signal.SIGINT)  # at once, whoever is still connected
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -121,8 +103,8 @@ def postgres_url(postgres_server: str) -> str:
     import psycopg
 
     name = f"nhan_{uuid.uuid4().hex[:12]}"
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while True:  # the port opens a moment before the server takes logins
+    deadline = time.monotonic() + _LOGIN_S
+    while True:
         try:
             with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
                 connection.execute(f'CREATE DATABASE "{name}"')

@@ -8,11 +8,11 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from servers import free_port, wait_for_port
+from servers import START_S, end, free_port, wait_for_port
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-secret"}
 _IDENTITIES = """{"identities": [{"name": "nhan", "actions": ["Admin", "Read", "Write", "List"],
@@ -41,17 +41,16 @@ def run_seaweed(folder: Path) -> Iterator[str]:
             stdout=log, stderr=log, cwd=folder, start_new_session=True,
         )  # fmt: skip
     try:
-        wait_for_port(port)
+        wait_for_port(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(30)
+        end(process, group=True)
 
 
 def make_bucket(endpoint: str) -> str:
     """A fresh bucket; its name."""
     import boto3
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     bucket = f"nhan-{uuid.uuid4().hex[:12]}"
     client = boto3.client(
@@ -59,14 +58,15 @@ def make_bucket(endpoint: str) -> str:
         aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_S
     while True:  # the port opens before the volumes are there
         try:
-            client.create_bucket(Bucket=bucket)
+            with suppress(client.exceptions.BucketAlreadyOwnedByYou):  # made by the last try
+                client.create_bucket(Bucket=bucket)
             client.put_object(Bucket=bucket, Key="try", Body=b"1")
             client.delete_object(Bucket=bucket, Key="try")
             return bucket
-        except ClientError:
+        except (BotoCoreError, ClientError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import pytest
@@ -41,6 +42,22 @@ def test_put_once_keeps_the_first_bytes(s3_url: str) -> None:
     assert store.put_once("a/b", b"first")
     assert not store.put_once("a/b", b"second")
     assert store.read("a/b") == b"first"
+
+
+def test_of_many_who_put_once_at_the_same_moment_one_does(s3_url: str) -> None:
+    store = open_store(s3_url)
+    together = threading.Barrier(8)
+
+    def put(number: int) -> list[bool]:
+        created = []
+        for turn in range(25):
+            together.wait(120)
+            created.append(store.put_once(f"log/{turn:06d}.json", b"%d" % number))
+        return created
+
+    with ThreadPoolExecutor(8) as pool:
+        turns = zip(*pool.map(put, range(8)), strict=True)
+    assert [sum(created) for created in turns] == [1] * 25
 
 
 def test_the_doctor_tries_every_operation(s3_url: str) -> None:
