@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from nhan.catalog.schema import labels, reviews, samples
 from nhan.workspace import Workspace
+from pace import Stopwatch
 
 pytest.importorskip("playwright", reason="make test-engines installs it")
 from playwright.sync_api import CDPSession, Page, expect
@@ -32,7 +33,7 @@ addEventListener('keydown', (event) => {
     const picture = stage.querySelector('img');
     if (stage.dataset.sample !== before && picture && picture.complete && picture.naturalWidth)
       requestAnimationFrame(() => window.paces.push(performance.now() - begun));
-    else if (performance.now() - begun < 5000) requestAnimationFrame(look);
+    else requestAnimationFrame(look);
   };
   requestAnimationFrame(look);
 }, true);
@@ -49,6 +50,14 @@ def wait_for_another(page: Page, sample: int) -> None:
         "before => document.getElementById('stage').dataset.sample !== String(before)"
         " || !document.getElementById('nothing').hidden",
         arg=sample,
+    )
+
+
+def wait_for_pictures(page: Page, count: int) -> None:
+    page.wait_for_function(
+        "count => performance.getEntriesByType('resource')"
+        ".filter((one) => one.name.includes('/pictures/')).length >= count",
+        arg=count,
     )
 
 
@@ -97,8 +106,9 @@ def given_by(root: Any, reviewer: str) -> dict[int, str]:
         return {int(sample): str(value) for sample, value in connection.execute(query)}
 
 
-def told_pace(page: Page) -> float:
+def told_pace(page: Page, reviews: int) -> float:
     """The 95th percentile of the times from a key to the next picture, ms."""
+    page.wait_for_function("count => window.paces.length >= count", arg=reviews)
     paces = sorted(page.evaluate("window.paces"))
     p95 = float(paces[int(len(paces) * 0.95) - 1])
     print(f"keystroke to next picture: median {paces[len(paces) // 2]:.0f} ms, p95 {p95:.0f} ms")
@@ -128,19 +138,20 @@ def test_fifty_reviews_by_keyboard_alone(visit, shop):
         wait_for_another(page, sample)
     wait_until_sent(page)
     assert given_by(shop.root, "Bình") == wanted
-    assert page.evaluate("window.paces.length") >= REVIEWS - 2
-    p95 = told_pace(page)
+    watch = Stopwatch()
+    p95 = told_pace(page, REVIEWS)
     for _ in range(2):
-        if p95 < NEXT_PICTURE_MS:
+        if watch.allows(NEXT_PICTURE_MS, p95):
             break
         # Something else kept the machine busy for a moment; what is slow by itself stays slow.
         page.evaluate("window.paces = []")
+        watch = Stopwatch()
         for _ in range(AGAIN):
             sample = shown(page)
             page.keyboard.press("Enter")
             wait_for_another(page, sample)
-        p95 = told_pace(page)
-    assert p95 < NEXT_PICTURE_MS
+        p95 = told_pace(page, AGAIN)
+    assert watch.allows(NEXT_PICTURE_MS, p95)
     assert made.problems == []
 
 
@@ -149,7 +160,7 @@ def test_a_dropped_network_loses_nothing(visit, shop):
     page = made.page
     wanted = {}
     shown(page)
-    page.wait_for_timeout(500)  # pictures are fetched ahead
+    wait_for_pictures(page, 5)  # fetched ahead
     made.context.set_offline(True)
     for number in range(4):
         sample = shown(page)
@@ -220,6 +231,46 @@ def test_drafts_are_kept_by_the_server_at_every_pause(visit, shop):
     expect(other.locator("#value")).to_have_value("bản nháp")
 
 
+def test_what_is_typed_while_a_draft_is_on_its_way_is_saved_after_it(visit):
+    """Two saves at once would name one revision, and the second be told of a newer draft."""
+    made = visit("/review", reviewer="Oanh")
+    page = made.page
+    asked, held = [], []
+
+    def hold_the_first(route: Any) -> None:
+        asked.append(route.request.post_data_json)
+        held.append(route) if len(asked) == 1 else route.continue_()
+
+    page.route("**/review/api/draft", hold_the_first)
+    shown(page)
+    page.keyboard.press("Tab")
+    with page.expect_request("**/review/api/draft"):
+        page.locator("#value").fill("một")
+    page.locator("#value").fill("một hai")
+    page.wait_for_timeout(1500)  # longer than the pause after which a draft is saved
+    with page.expect_response(lambda one: "hai" in (one.request.post_data or "")) as second:
+        held[0].continue_()
+    assert second.value.status == 200
+    assert [(one["value"], one["revision"]) for one in asked] == [("một", 0), ("một hai", 1)]
+    assert made.problems == []
+
+
+def test_figures_asked_for_before_a_decision_do_not_take_it_back(visit):
+    page = visit("/review", reviewer="Phúc").page
+    held: list[Any] = []
+    page.route("**/review/api/progress**", lambda route: held.append(route))
+    with page.expect_request("**/review/api/progress**"):
+        page.reload()
+    sample = shown(page)
+    page.keyboard.press("Enter")
+    wait_for_another(page, sample)
+    wait_until_sent(page)
+    figures = {"waiting": 9, "done_today": 0, "per_hour": 0, "disagreements": 0}
+    with page.expect_request("**/review/api/progress**"):  # as they are out of date
+        held[0].fulfill(json={**figures, "done_by_me": 0})
+    assert page.locator("#done").inner_text() == "1"
+
+
 def test_skip_with_a_reason_and_undo(visit, shop):
     shop.upload(3)
     made = visit("/review", reviewer="Hà", language="en")
@@ -268,6 +319,7 @@ def test_zoom_turn_and_invert_by_key(visit):
     page = visit("/review", reviewer="Mai").page
     shown(page)
     picture = page.locator(".stage-picture")
+    page.wait_for_function("() => document.querySelector('.stage-picture').style.width")  # fitted
     width = picture.bounding_box()["width"]
     page.keyboard.press("+")
     assert picture.bounding_box()["width"] > width
@@ -300,8 +352,13 @@ def test_classes_are_chosen_by_digits_and_names_show_as_typed(visit, shop):
         decided.append(route.request.post_data_json)
         route.fulfill(json={"state": "accepted", "label": 1})
 
+    def progress(route: Any) -> None:
+        real = route.fetch()
+        route.fulfill(response=real, json={**real.json(), "done_by_me": len(decided)})
+
     page.route("**/review/api/next**", classes)
     page.route("**/review/api/decide", decision)
+    page.route("**/review/api/progress**", progress)
     page.reload()
     page.locator("#work").wait_for()
     assert page.locator("#value").input_value() == ODD
@@ -316,6 +373,7 @@ def test_classes_are_chosen_by_digits_and_names_show_as_typed(visit, shop):
     page.keyboard.press("Enter")
     expect(page.locator("#done")).to_have_text("2")
     wait_until_sent(page)  # the count goes up at once, the decisions follow
+    expect(page.locator("#done")).to_have_text("2")
     assert [one["value"] for one in decided] == ["cúc", ODD]
     assert {one["reviewer"] for one in decided} == {ODD}
     assert page.locator("main img:not(.stage-picture)").count() == 0

@@ -271,6 +271,7 @@ $("reason-dialog").querySelector("form").addEventListener("submit", (event) => {
 // ---------------------------------------------------------------------------------------- drafts
 
 let draftTimer = 0;
+let saving = null; // the draft on its way to the server
 
 /** Under which a draft is kept here: two people at one screen must not see each other's. */
 function draftKey(sample) {
@@ -306,7 +307,14 @@ field.addEventListener("compositionend", () => {
   draftTimer = setTimeout(saveDraft, PAUSE_MS);
 });
 
+/** Save what stands in the field, one save at a time: a second would name the first one's revision. */
 async function saveDraft() {
+  while (saving) await saving;
+  saving = sendDraft().finally(() => (saving = null));
+  await saving;
+}
+
+async function sendDraft() {
   const of = item;
   const value = field.value;
   if (!of || value === of.saved) return;
@@ -364,12 +372,22 @@ function showRefusal(entry, problem) {
 
 // -------------------------------------------------------------------------------------- progress
 
+let steps = 0; // counted since the page began
+let askAgain = 0;
 let progress = { waiting: 0, done_by_me: 0, done_today: 0, per_hour: 0, disagreements: 0 };
 
 async function showProgress() {
+  const before = steps;
   try {
     const query = new URLSearchParams({ task: task(), reviewer });
-    progress = (await ask(`/review/api/progress?${query}`)).body;
+    const { body } = await ask(`/review/api/progress?${query}`);
+    // What was decided meanwhile, or waits to be sent, is counted here and not there yet.
+    if (steps !== before || outbox.entries().length) {
+      clearTimeout(askAgain);
+      askAgain = setTimeout(showProgress, 2000);
+      return;
+    }
+    progress = body;
     drawProgress();
   } catch {
     // The figures can wait for the connection.
@@ -377,6 +395,7 @@ async function showProgress() {
 }
 
 function counted(step) {
+  steps += 1;
   progress.done_by_me += step;
   progress.done_today += step;
   progress.waiting = Math.max(0, progress.waiting - step);
