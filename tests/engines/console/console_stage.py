@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Request
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request
+
+# How long a page may take for what it does within a second where nothing else runs.
+PATIENCE_MS = 120_000
 
 
 @dataclass
@@ -30,6 +33,9 @@ Open = Callable[..., Visit]
 
 @contextmanager
 def opening(chromium: Browser, base: str) -> Iterator[Open]:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
     visits: list[Visit] = []
 
     def open_page(
@@ -40,10 +46,10 @@ def opening(chromium: Browser, base: str) -> Iterator[Open]:
             viewport={"width": width, "height": 900}, locale=language, color_scheme=theme,
         )  # fmt: skip
         context.add_init_script(f"localStorage.setItem('nhan-reviewer', {json.dumps(reviewer)})")
+        context.set_default_timeout(PATIENCE_MS)
         made = Visit(context.new_page(), context)
         visits.append(made)
         page = made.page
-        page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: made.problems.append(str(error)))
         page.on(
             "console",
@@ -53,8 +59,21 @@ def opening(chromium: Browser, base: str) -> Iterator[Open]:
         page.goto(base + path)
         return made
 
-    yield open_page
+    try:
+        yield open_page
+    finally:
+        for made in visits:
+            made.context.close()
     for made in visits:
-        made.context.close()
         outside = [url for url in made.asked if not url.startswith((base, "blob:", "data:"))]
         assert not outside, "the console asks nobody but its own server"
+
+
+def follow(page: Page, link: Locator) -> None:
+    """Click what leads to another page and wait until its script is there.
+
+    A click is over once the new page begins to arrive: its elements may be clicked before its
+    script hears of it.
+    """
+    with page.expect_navigation(wait_until="load"):
+        link.click()

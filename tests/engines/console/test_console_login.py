@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from console_stage import opening
-from servers import Server, free_port, serving_at, wait_for_port
+from console_stage import PATIENCE_MS, follow, opening
+from servers import Server, end, free_port, serving_at, wait_for_port
 
 from nhan.serving.keys import add_key
 from nhan.workspace import Workspace
@@ -56,12 +56,11 @@ def test_log_in_by_key_under_a_path_and_work(chromium, keyed, shop):
         expect(page.locator(".who")).to_have_text("Minh")
         expect(page.locator("#nothing")).to_be_visible()
         expect(page.locator("#who")).to_have_count(0)
-        page.locator(".places a").first.click()
-        page.wait_for_load_state("load")  # its script hears of files from then on
+        follow(page, page.locator(".places a").first)
         page.set_input_files("#files", next(iter(shop.lines)))
         expect(page.locator(".reading .answer")).to_have_count(1)
         assert page.evaluate("document.cookie") == "", "no script can read the session"
-        page.get_by_role("button", name="Log out").click()
+        follow(page, page.get_by_role("button", name="Log out"))
         expect(page.locator("h1")).to_have_text("Log in")
         page.goto(f"{base}/")
         expect(page.locator("h1")).to_have_text("Log in")
@@ -88,8 +87,9 @@ def test_a_page_of_another_site_cannot_use_the_session(chromium, keyed, tmp_path
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
     other = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     try:
-        wait_for_port(port)
+        wait_for_port(port, other)
         context = chromium.new_context()
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.goto(f"{server.main}{PREFIX}/login")
         page.locator("#key").fill(keys["Minh"])
@@ -103,15 +103,14 @@ def test_a_page_of_another_site_cannot_use_the_session(chromium, keyed, tmp_path
                   form.method = 'post';
                   form.action = url;
                   document.body.append(form);
-                  form.submit();
+                  setTimeout(() => form.submit());  // the page that asks for it is left then
                 }""",
                 f"{server.main}{PREFIX}/corrections",
             )
         assert refused.value.status in (401, 403)
         context.close()
     finally:
-        other.terminate()
-        other.wait(10)
+        end(other)
 
 
 def test_the_streamlit_page_reads_and_corrects(chromium, shop, tmp_path):
@@ -121,10 +120,9 @@ def test_the_streamlit_page_reads_and_corrects(chromium, shop, tmp_path):
     log = (tmp_path / "streamlit.log").open("wb")
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        wait_for_port(port)
+        wait_for_port(port, process)
         with opening(chromium, f"http://127.0.0.1:{port}") as open_page:
             page = open_page("/").page
-            page.set_default_timeout(60_000)
             page.locator("input[type=file]").set_input_files(next(iter(shop.lines)))
             expect(page.get_by_text("vi-line@").last).to_be_visible(timeout=60_000)
             field = page.get_by_label("Nội dung đúng")
@@ -132,7 +130,6 @@ def test_the_streamlit_page_reads_and_corrects(chromium, shop, tmp_path):
             page.get_by_role("button", name="Lưu bản sửa").click()
             expect(page.get_by_text("Đã lưu bản sửa")).to_be_visible(timeout=60_000)
     finally:
-        process.terminate()
-        process.wait(10)
+        end(process)
         log.close()
     shop.wait_for_correction("*đúng* <b>thế</b>")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pace import Stopwatch
+
 pytest.importorskip("playwright", reason="make test-engines installs it")
+from console_stage import follow
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.engine
@@ -22,8 +24,9 @@ PAGES = {
     "/docs": ("Cho lập trình viên", "For programs"),
 }
 USABLE_S = 2.0
-# The label doctor is a command of its own, at low priority: on a busy machine it takes its time.
-DOCTOR_MS = 60_000
+# Commands of their own, at low priority, two at a time: on a busy machine they take their time, and
+# those that earlier visits of the page began come first.
+COMMAND_MS = 600_000
 ODD = "<b>*x*</b> _y_ &lt;"
 
 
@@ -44,15 +47,17 @@ def test_every_page_in_both_languages_and_widths(visit, path, language, width):
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_can_be_used_within_two_seconds(visit, path):
     times = []
-    for _ in range(3):
-        begun = time.perf_counter()
+    for _ in range(10):  # other work comes and goes; what is slow by itself stays slow
+        watch = Stopwatch()
         page = visit(path).page
         page.locator("h1").wait_for(state="attached")
         page.wait_for_function("document.readyState === 'complete'")
-        times.append(time.perf_counter() - begun)
-    told = ", ".join(f"{1e3 * seconds:.0f}" for seconds in sorted(times))
-    print(f"{path} usable after {told} ms")
-    assert min(times) < USABLE_S
+        times.append(watch.seconds)
+        if len(times) >= 3 and watch.allows(USABLE_S, min(times)):
+            break
+    else:
+        told = ", ".join(f"{1e3 * seconds:.0f}" for seconds in sorted(times))
+        pytest.fail(f"{path} usable after {told} ms")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -64,7 +69,7 @@ def test_axe_finds_no_serious_problem(visit, shop, axe, path, theme):
         page.set_input_files("#files", [*shop.lines][:2])
         expect(page.locator(".reading .answer")).to_have_count(2)
     if path == "/data":
-        page.locator(".finding summary").first.click(timeout=DOCTOR_MS)
+        page.locator(".finding summary").first.click(timeout=COMMAND_MS)
     if path == "/review":
         page.locator("#work").wait_for()
     page.wait_for_timeout(300)
@@ -147,8 +152,8 @@ def test_a_class_is_corrected_by_choosing_it(visit, shop):
     page.route("**/predict", classes)
     page.route("**/corrections", correction)
     page.set_input_files("#files", next(iter(shop.lines)))
-    assert page.locator(".bars li span:first-child").all_inner_texts() == [*CLASSES]
-    assert page.locator(".bars .number").all_inner_texts() == ["50.0 %", "30.0 %", "20.0 %"]
+    expect(page.locator(".bars li span:first-child")).to_have_text([*CLASSES])
+    expect(page.locator(".bars .number")).to_have_text(["50.0 %", "30.0 %", "20.0 %"])
     page.get_by_role("button", name="Correct").click()
     expect(page.locator(".class-buttons .chosen")).to_have_text("<b>hoa</b>")
     page.get_by_role("button", name="cúc").click()
@@ -164,7 +169,7 @@ def test_the_answers_stay_when_the_language_changes(visit, shop):
     answers = page.locator(".reading .answer").all_inner_texts()
     page.get_by_role("button", name="Sửa").nth(1).click()
     page.locator("input.answer").fill("đang gõ <b>dở</b>")
-    page.locator("#language").click()
+    follow(page, page.locator("#language"))
     expect(page.locator("h1")).to_have_text("Read pictures")
     expect(page.locator(".reading")).to_have_count(2)
     expect(page.locator(".reading p.answer")).to_have_text(answers[0])
@@ -199,6 +204,7 @@ def test_several_files_paste_and_download(visit, shop, tmp_path):
     page.evaluate(
         """async () => {
           const picture = document.querySelector('.reading img');
+          await picture.decode();
           const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight);
           canvas.getContext('2d').drawImage(picture, 0, 0);
           const blob = await canvas.convertToBlob();
@@ -224,7 +230,7 @@ def test_the_camera_takes_a_picture(visit):
     page = made.page
     page.get_by_role("button", name="Camera").click()
     page.locator("#camera-dialog[open]").wait_for()
-    expect(page.locator("#video")).not_to_have_js_property("videoWidth", 0)
+    page.wait_for_function("() => document.getElementById('video').currentTime > 0")
     page.locator("#shoot").click()
     page.locator("#camera-close").click()
     expect(page.locator(".reading .chip").first).to_contain_text("%")
@@ -250,7 +256,7 @@ def test_a_promoted_version_appears_without_reload(visit, shop, path, where):
     for version in (2, 1):
         shop.answer("vi-line", version)
         said = f"vi-line@{version}" if path == "/" else str(version)
-        expect(page.locator(where).first).to_contain_text(said, timeout=10_000)
+        expect(page.locator(where).first).to_contain_text(said)
     if path == "/models":
         expect(page.locator(".log li").first).to_contain_text("test")
     assert made.problems == []
@@ -263,13 +269,15 @@ def test_promote_and_roll_back_with_the_gates_words(visit, shop):
     page.locator("tr[data-version='vi-line@2'] .promote").click()
     page.locator("#because").fill("try it")
     page.keyboard.press("Enter")
-    expect(page.locator("#verdict")).to_contain_text("refused", timeout=60_000, ignore_case=True)
+    expect(page.locator("#verdict")).to_contain_text(
+        "refused", timeout=COMMAND_MS, ignore_case=True
+    )
     expect(page.locator("#verdict")).to_contain_text("CER")
     page.keyboard.press("Escape")
-    page.locator("#language").click()
+    follow(page, page.locator("#language"))
     page.locator("tr[data-version='vi-line@2'] .promote").click()
     page.locator("#do-it").click()
-    expect(page.locator("#verdict")).to_contain_text("không đạt: tỉ lệ lỗi", timeout=60_000)
+    expect(page.locator("#verdict")).to_contain_text("không đạt: tỉ lệ lỗi", timeout=COMMAND_MS)
     page.keyboard.press("Escape")
     shop.answer("vi-line", 2)
     page.locator("tr[data-version='vi-line@2'] .answers").wait_for()
@@ -284,19 +292,19 @@ def test_the_report_opens(visit):
     made = visit("/models", language="en")
     with made.context.expect_page() as opened:
         made.page.locator("a", has_text="Report").first.click()
-    expect(opened.value.locator("h1")).to_contain_text("vi-line", timeout=60_000)
+    expect(opened.value.locator("h1")).to_contain_text("vi-line", timeout=COMMAND_MS)
 
 
 def test_the_label_doctor_shows_pictures_and_versions_compare(visit):
     made = visit("/data", language="en")
     page = made.page
-    found = page.locator(".finding", has_text="Letters no model can write")
-    found.locator("summary").click(timeout=DOCTOR_MS)
+    found = page.locator(".finding", has_text="Characters outside the charset")
+    found.locator("summary").click(timeout=COMMAND_MS)
     picture = page.locator(".finding[open] img").first
     expect(picture).to_be_visible()
     assert picture.evaluate("async one => { await one.decode(); return one.naturalWidth }") > 0
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator(".change h3")).to_contain_text("added")
+    expect(page.locator(".change h3")).to_contain_text("added", timeout=COMMAND_MS)
     assert made.problems == []
 
 
@@ -306,17 +314,17 @@ def test_watch_counts_what_comes_in(visit, shop):
     expect(page.locator("#p50")).to_contain_text("ms")
     expect(page.locator("#traffic svg")).to_be_visible()
     expect(page.locator("#days-under")).to_contain_text("kept")
-    expect(page.locator("#rounds")).to_contain_text("No round yet", timeout=30_000)
+    expect(page.locator("#rounds")).to_contain_text("No round yet")
     assert made.problems == []
 
 
 def test_the_language_and_theme_stay_chosen(visit):
     made = visit("/", language="vi")
     page = made.page
-    page.locator("#language").click()
+    follow(page, page.locator("#language"))
     expect(page.locator("h1")).to_have_text("Read pictures")
     assert "language" not in page.url
     page.locator("#theme").click()
-    page.locator("a", has_text="Models").click()
+    follow(page, page.locator("a", has_text="Models"))
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")

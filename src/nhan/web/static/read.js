@@ -386,6 +386,7 @@ $("camera-file").addEventListener("change", (event) => {
   event.target.value = "";
 });
 $("shoot").addEventListener("click", () => {
+  if (!$("video").videoWidth) return; // the camera has not begun
   const canvas = document.createElement("canvas");
   canvas.width = $("video").videoWidth;
   canvas.height = $("video").videoHeight;
