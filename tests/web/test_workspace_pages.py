@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -178,6 +179,25 @@ def test_a_rollback_answers_at_once_and_is_the_administrators(ask, shop, tmp_pat
     assert done.json()["answering"] == ["toy@1"]
     last = registry.log("toy").promotions[-1]
     assert (last.action, last.by, last.because) == ("rollback", "minh", "worse on receipts")
+
+
+def test_who_may_not_see_a_page_is_offered_those_they_may(ask, shop, tmp_path):
+    add_key(tmp_path / "keys.json", "Hoa", ["predict"])
+    ring = load_keyring(tmp_path / "keys.json")
+    (key,) = ring.keys
+    visitor = {"cookie": f"{sessions.COOKIE}={sessions.open_session(key)}"}
+    forged = {"cookie": f"{sessions.COOKIE}={key.id}.99999999999.{'0' * 64}"}
+    seen, turned_away = ask(
+        ("GET", "/data", visitor),
+        ("GET", "/data", forged),
+        root=shop.root, keyring=ring, settings=ServeSettings(require_keys=True),
+    )  # fmt: skip
+    assert seen.status_code == 403
+    links = re.findall(r'<a[^>]* href="(/\w*)"[^>]*><svg', seen.text)
+    assert links == ["/", "/models", "/watch"]
+    assert "Hoa" in seen.text
+    assert turned_away.status_code in (302, 303, 307)
+    assert "Hoa" not in turned_away.text
 
 
 def test_an_open_server_is_not_administered_under_a_public_name(ask, shop):

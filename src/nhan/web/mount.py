@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, FastAPI
 
 from nhan.serving.context import Context
@@ -32,7 +34,7 @@ def furnish(app: FastAPI, context: Context) -> None:
     app.state.desk = Desk(context.root)
     app.state.errands = Errands(context.root)
     app.state.pulse = Pulse(context)
-    app.state.error_page = pages.show_error
+    app.state.error_page = partial(pages.show_error, keyring=context.keyring)
     context.closing.append(app.state.desk.close)
     context.closing.append(app.state.pulse.stop)
     for router in ROUTERS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
@@ -14,8 +15,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from nhan import __version__
-from nhan.errors import NhanError
-from nhan.serving.keys import SCOPES, Key
+from nhan.errors import NhanError, Unauthorized
+from nhan.serving import sessions
+from nhan.serving.keys import SCOPES, Key, Keyring
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -117,8 +119,19 @@ def show(
     return response
 
 
-def show_error(scope: Scope, error: NhanError) -> Response:
-    """An error as a page."""
+def show_error(scope: Scope, error: NhanError, *, keyring: Keyring) -> Response:
+    """An error as a page.
+
+    Args:
+        scope: of the request; one that was turned away at the door does not hold its key yet.
+        error: what it tells.
+        keyring: whose keys open sessions here.
+    """
+    if "nhan.key" not in scope:
+        cookies = dict(scope["headers"]).get(b"cookie", b"")
+        # Whoever may not see a page is still offered the pages that they may see.
+        with suppress(Unauthorized):
+            scope["nhan.key"] = sessions.key_of(keyring, sessions.session_of(cookies))
     return show(scope, "error", {"error": error}, status=error.status)
 
 
