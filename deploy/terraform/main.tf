@@ -81,7 +81,7 @@ data "aws_iam_policy_document" "server" {
   # A server writes what it collects, and nothing else: it cannot change which model answers.
   statement {
     sid     = "WriteUploads"
-    actions = ["s3:PutObject"]
+    actions = ["s3:PutObject", "s3:AbortMultipartUpload"]
     resources = [
       "${aws_s3_bucket.objects.arn}/${var.prefix}/uploads/*",
       "${aws_s3_bucket.objects.arn}/${var.prefix}/images/*",
@@ -93,7 +93,7 @@ data "aws_iam_policy_document" "loop" {
   source_policy_documents = [data.aws_iam_policy_document.server.json]
   statement {
     sid       = "WriteWorkspace"
-    actions   = ["s3:PutObject", "s3:DeleteObject"]
+    actions   = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
     resources = ["${aws_s3_bucket.objects.arn}/${var.prefix}/*"]
   }
 }

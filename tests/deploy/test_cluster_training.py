@@ -84,6 +84,15 @@ def test_the_search_is_what_katib_takes(shared_schemas: Path) -> None:
     assert config.length.epochs == 5
 
 
+def test_a_trials_pod_is_known_to_kubernetes() -> None:
+    validate = pytest.importorskip("kubernetes_validate")
+    chosen = settings(kubeflow={"gpus": 1, "service_account": "trainer"})
+    template = experiment(chosen, train_words(chosen), "cer")["spec"]["trialTemplate"]
+    job_ = {**template["trialSpec"], "metadata": {"name": "one"}}
+    validate.validate(job_, "1.31", strict=True)
+    assert job_["spec"]["template"]["spec"]["serviceAccountName"] == "trainer"
+
+
 def test_what_a_trial_prints_is_what_katib_looks_for(capsys: pytest.CaptureFixture[str]) -> None:
     """Its collector reads lines `name=number`; a name holds no slash."""
     import re
@@ -115,6 +124,12 @@ def test_files_are_written_once_and_only_for_stores_that_pods_reach(
     write_pipeline(workspace, "katib", tmp_path / "search.yaml")
     made = yaml.safe_load((tmp_path / "search.yaml").read_text())
     assert made["spec"]["objective"]["objectiveMetricName"] == "cer"
+    pod = made["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]
+    words = pod["spec"]["containers"][0]["args"]
+    # Twenty trials are no versions of the model that answers.
+    assert words[words.index("--model") + 1] == "lines-search"
+    # Kubeflow's namespaces put a proxy beside each pod, which would never end.
+    assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
     with pytest.raises(UserError, match="in the way"):
         write_pipeline(workspace, "katib", tmp_path / "search.yaml")
     with pytest.raises(UserError, match="no name for a manifest"):

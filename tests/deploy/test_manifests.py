@@ -252,6 +252,21 @@ def test_compose_follows_its_specification_and_knows_no_password(shared_schemas:
             assert port.startswith("127.0.0.1:"), f"{name} publishes {port} to everybody"
 
 
+def test_compose_runs_with_the_settings_of_the_workspace() -> None:
+    settings = Settings()
+    settings.loop = settings.loop.model_copy(update={"dataset": "lines", "cron": "0 2 * * *"})
+    settings.serve = settings.serve.model_copy(update={"host": "10.0.0.1", "root_path": "/a$b"})
+    chosen = kserve.chosen_settings(settings)
+    services = compose.document(settings.deploy, model="vi-line", chosen=chosen)["services"]
+    assert services["loop"]["environment"]["NHAN_LOOP__DATASET"] == "lines"
+    assert services["loop"]["environment"]["NHAN_LOOP__CRON"] == "0 2 * * *"
+    assert services["loop"]["environment"]["NHAN_LOOP__SERVER"] == "http://nhan:8000"
+    server = services["nhan"]["environment"]
+    assert server["NHAN_SERVE__ROOT_PATH"] == "/a$$b"  # Compose would fill in $b
+    assert "NHAN_SERVE__HOST" not in server  # the image's own, for all of its network
+    assert server["NHAN_STORAGE__OBJECTS"] == "s3://nhan/nhan"
+
+
 def test_compose_names_every_variable_that_must_be_set() -> None:
     files = compose.files(Settings().deploy)
     asked = set(re.findall(r"\$\{(\w+):\?", files["compose.yaml"]))

@@ -6,11 +6,13 @@ addresses that people open are published, on loopback.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nhan.deploy import grafana
 from nhan.deploy.forms import empty_folder
+from nhan.deploy.kserve import chosen_settings
 from nhan.deploy.manifests import to_yaml, write_files
 from nhan.models.package import Package
 from nhan.settings import DeploySettings
@@ -38,23 +40,35 @@ _TOKEN = "NHAN_LABELSTUDIO_TOKEN"  # noqa: S105  a variable's name
 _LATER = f"""# Made in Label Studio once it runs: Account & Settings, Personal Access Token
 # {_TOKEN}=eyJ…
 """
+# Where the server listens is the image's matter and the file's.
+_PLACES = {f"NHAN_SERVE__{name}" for name in ("HOST", "PORT", "ADMIN_HOST", "ADMIN_PORT")}
 _S3_PORT = 8333
 _BUCKET = "nhan"
 
 
 def write(workspace: Workspace, package: Package, out: Path) -> list[Path]:
     """Write compose.yaml and all that its services read into a folder."""
-    return write_files(empty_folder(out), files(workspace.settings.deploy, model=package.spec.name))
+    settings = workspace.settings
+    made = files(settings.deploy, model=package.spec.name, chosen=chosen_settings(settings))
+    return write_files(empty_folder(out), made)
 
 
-def files(deploy: DeploySettings, *, model: str = "") -> dict[str, str]:
-    """All files by name."""
+def files(
+    deploy: DeploySettings, *, model: str = "", chosen: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """All files by name.
+
+    Args:
+        deploy: images.
+        model: that the server answers with by default.
+        chosen: what the workspace sets, as variables.
+    """
     watching = grafana.files(
         "nhan:8001", prometheus="http://prometheus:9090", key_file="/run/secrets/nhan_key"
     )
     return {
         "compose.yaml": to_yaml(
-            document(deploy, model=model),
+            document(deploy, model=model, chosen=chosen),
             about="cp .env.example .env, fill in every line, then: docker compose up --detach\n"
             "The API and the console: http://127.0.0.1:8000",
         ),
@@ -65,13 +79,20 @@ def files(deploy: DeploySettings, *, model: str = "") -> dict[str, str]:
     }
 
 
-def document(deploy: DeploySettings, *, model: str = "") -> dict[str, Any]:
+def document(
+    deploy: DeploySettings, *, model: str = "", chosen: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """The Compose document, by the Compose Specification."""
+    own = {
+        name: value.replace("$", "$$")
+        for name, value in (chosen or {}).items()
+        if name not in _PLACES
+    }
     return {
         "name": "nhan",
         "services": {
-            "nhan": _nhan(deploy, model),
-            "loop": _loop(deploy),
+            "nhan": _nhan(deploy, model, own),
+            "loop": _loop(deploy, own),
             "streamlit": _streamlit(deploy),
             "postgres": _postgres(),
             "s3": _s3(),
@@ -147,8 +168,8 @@ def _after(*names: str) -> dict[str, Any]:
     return {name: {"condition": "service_healthy"} for name in names}
 
 
-def _nhan(deploy: DeploySettings, model: str) -> dict[str, Any]:
-    environment = {**_stores(), **_labelling(), "NHAN_KEY": _needed("NHAN_KEY")}
+def _nhan(deploy: DeploySettings, model: str, own: Mapping[str, str]) -> dict[str, Any]:
+    environment = {**own, **_stores(), **_labelling(), "NHAN_KEY": _needed("NHAN_KEY")}
     environment["NHAN_SERVE__ADMIN_HOST"] = "0.0.0.0"  # noqa: S104  inside the network of the file
     if model:
         environment["NHAN_SERVE__MODEL"] = model
@@ -168,7 +189,7 @@ def _nhan(deploy: DeploySettings, model: str) -> dict[str, Any]:
     )
 
 
-def _loop(deploy: DeploySettings) -> dict[str, Any]:
+def _loop(deploy: DeploySettings, own: Mapping[str, str]) -> dict[str, Any]:
     """Asks the server, after a promotion, whether the new version answers."""
     return _service(
         deploy.train_image,
@@ -176,6 +197,7 @@ def _loop(deploy: DeploySettings) -> dict[str, Any]:
         cpus="2.0",
         command=["loop", "watch"],
         environment={
+            **own,
             **_stores(),
             **_labelling(),
             "NHAN_KEY": _needed("NHAN_KEY"),

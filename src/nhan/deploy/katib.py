@@ -32,7 +32,7 @@ def write(workspace: Workspace, out: Path) -> list[Path]:
     from nhan.datasets.read import open_dataset
 
     file = new_file(out)
-    words = train_words(workspace.settings)
+    words = train_words(workspace.settings, model=_model(workspace.settings))
     task = open_dataset(workspace.store, workspace.settings.loop.dataset).task
     manifest = experiment(workspace.settings, words, get_task(task).primary)
     file.write_text(to_yaml(manifest, about="kubectl create -f this file."), encoding="utf-8")
@@ -87,6 +87,11 @@ def experiment(settings: Settings, words: list[str], metric: str) -> dict[str, A
     }
 
 
+def _model(settings: Settings) -> str:
+    """What trials call their models: not what the champion is called, whose next they are not."""
+    return f"{settings.loop.model or settings.loop.dataset.partition('@')[0]}-search"
+
+
 def _parameter(name: str, axis: Any) -> dict[str, Any]:
     if axis.choices:
         listed = [str(choice) for choice in axis.choices]
@@ -99,6 +104,7 @@ def _parameter(name: str, axis: Any) -> dict[str, Any]:
 
 
 def _trial(settings: Settings, words: list[str]) -> dict[str, Any]:
+    account = settings.kubeflow.service_account
     container = {
         "name": _CONTAINER,
         "image": settings.deploy.train_image,
@@ -112,7 +118,18 @@ def _trial(settings: Settings, words: list[str]) -> dict[str, Any]:
         "kind": "Job",
         "spec": {
             "backoffLimit": settings.kubeflow.retries,
-            "template": {"spec": {"restartPolicy": "Never", "containers": [container]}},
+            "template": {
+                # Beside a proxy that goes on for ever the pod would never have ended.
+                "metadata": {
+                    "annotations": {"sidecar.istio.io/inject": "false"},
+                    "labels": {"sidecar.istio.io/inject": "false"},
+                },
+                "spec": {
+                    "restartPolicy": "Never",
+                    **({"serviceAccountName": account} if account else {}),
+                    "containers": [container],
+                },
+            },
         },
     }
 

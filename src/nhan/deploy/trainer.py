@@ -69,8 +69,12 @@ def job(settings: Settings) -> dict[str, Any]:
     }
 
 
-def train_words(settings: Settings) -> list[str]:
+def train_words(settings: Settings, *, model: str = "") -> list[str]:
     """The command that a pod runs, without `nhan`.
+
+    Args:
+        settings: of the workspace.
+        model: what it trains; empty: `loop.model`.
 
     Raises:
         UserError: no dataset is named, or pods cannot reach the objects.
@@ -86,8 +90,8 @@ def train_words(settings: Settings) -> list[str]:
             "no dataset is named to train on", hint="set loop.dataset (and loop.model, loop.train)"
         )
     words = ["train", settings.loop.dataset]
-    if settings.loop.model:
-        words += ["--model", settings.loop.model]
+    if name := model or settings.loop.model:
+        words += ["--model", name]
     if settings.loop.start not in ("champion", "scratch"):
         words += ["--from", settings.loop.start]
     if settings.loop.int8:
