@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-from servers import free_port
+from servers import end, free_port
 
 # Its first start makes a database with some three hundred migrations.
-START_S = 240.0
+START_S = 900.0
 # It goes on with what a client that was killed had asked for, and lets others wait meanwhile.
-_CALL_S = 240.0
+_CALL_S = 600.0
 PASSWORD = "long-enough-1"
 
 
@@ -109,10 +108,29 @@ class LabelStudioServer:
         document = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": allowed}
         assert web.post("/api/jwt/settings", json=document, headers=headers).is_success
 
+    def wait_until_idle(self) -> None:
+        """Wait until it works on nothing any more: it goes on with what a dead client asked for."""
+        before, deadline = 0, time.monotonic() + _CALL_S
+        while (used := self._ticks()) - before > 20:  # a hundred of them are a second of work
+            assert time.monotonic() < deadline, "it is still at work"
+            before = used
+            time.sleep(2)
+
+    def _ticks(self) -> int:
+        """Time that its processors gave to all its processes."""
+        total = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it ended meanwhile
+                text = stat.read_text(encoding="utf-8", errors="replace")
+                facts = text.rpartition(")")[2].split()
+                if int(facts[2]) == self.process.pid:  # its process group
+                    total += int(facts[11]) + int(facts[12])
+        return total
+
     def invite(self, email: str) -> Person:
         """Somebody else signs up by the organisation's link."""
         link = self.owner.call("GET", "/api/invite")["invite_url"]
-        web = self.browsers.enter_context(httpx.Client(base_url=self.address, timeout=60))
+        web = self.browsers.enter_context(httpx.Client(base_url=self.address, timeout=_CALL_S))
         send_form(web, link, {"email": email, "password": PASSWORD})
         return _logged_in(web, email)
 
@@ -140,7 +158,11 @@ def run_label_studio() -> Iterator[LabelStudioServer]:
             "FRONTEND_SENTRY_DSN": "",
             "SSRF_PROTECTION_ENABLED": "false",
             "ML_BLOCK_LOCAL_IP": "false",
-            "WEBHOOK_TIMEOUT": "5",
+            # How long it waits for our server; by default a second for some of them.
+            "WEBHOOK_TIMEOUT": "60",
+            "ML_CONNECTION_TIMEOUT": "60",
+            "ML_TIMEOUT_HEALTH": "60",
+            "ML_TIMEOUT_SETUP": "60",
             "DEBUG": "false",
         }
         first = "an@nhan.test"
@@ -160,16 +182,11 @@ def run_label_studio() -> Iterator[LabelStudioServer]:
         try:
             _wait(address, process, log)
             with ExitStack() as browsers:
-                web = browsers.enter_context(httpx.Client(base_url=address, timeout=60))
+                web = browsers.enter_context(httpx.Client(base_url=address, timeout=_CALL_S))
                 send_form(web, "/user/login/", {"email": first, "password": PASSWORD})
                 yield LabelStudioServer(address, process, _logged_in(web, first), browsers)
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(20)
+            end(process, group=True)
 
 
 def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -180,7 +197,7 @@ def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
                 f"Label Studio stopped:\n{log.read_text('utf-8', 'replace')[-3000:]}"
             )
         try:
-            if httpx.get(f"{address}/health", timeout=5).is_success:
+            if httpx.get(f"{address}/health", timeout=30).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.5)

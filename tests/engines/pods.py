@@ -28,7 +28,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _counter = itertools.count()
 
 
-def containers(*arguments: str, timeout: float = 1500) -> str:
+def containers(*arguments: str, timeout: float = 3600) -> str:
     """Call the script that builds and runs images; its output."""
     done = subprocess.run(
         [CONTAINERS, *arguments], capture_output=True, text=True, timeout=timeout, check=False
@@ -129,7 +129,7 @@ class Container:
     variables: Mapping[str, str]
     group: Path | None
 
-    def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """A further command inside it, as `docker exec` runs one."""
         user = str(self.files.user)
         enter = ["nsenter", "--target", str(self.process.pid), "--mount", "--net", "--root"]
@@ -162,7 +162,7 @@ class Container:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 class Network:

@@ -54,7 +54,7 @@ def erase_beside(
     done = threading.Event()
 
     def begin() -> Any:
-        assert halfway.wait(30)
+        assert halfway.wait(120)
         try:
             return other()
         finally:
@@ -114,10 +114,11 @@ def test_erasing_beside_people_at_work_ends_well(shared: Workspace) -> None:
     for number in range(100, 160):
         put_upload(shared, number, user="mai", sampled="random")
     take_in(shared)
-    stop = threading.Event()
+    stop, together = threading.Event(), threading.Barrier(4)
 
     def work(reviewer: str) -> int:
         turns = 0
+        together.wait(120)
         while not stop.is_set():
             for item in next_items(shared, "text", reviewer, 20):
                 try:
@@ -129,6 +130,7 @@ def test_erasing_beside_people_at_work_ends_well(shared: Workspace) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         working = [pool.submit(work, f"person {number}") for number in range(3)]
+        together.wait(120)
         erase(shared, user="mai")
         erase(shared, user="lan")
         stop.set()

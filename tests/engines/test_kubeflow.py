@@ -10,13 +10,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from servers import end, free_port, wait_for_port
 
 import tiny_models
 from nhan.models.registry import Registry
@@ -44,7 +44,7 @@ with Workspace.open(sys.argv[1]) as workspace:
 @pytest.fixture(scope="module")
 def programs() -> Path:
     done = subprocess.run(
-        [HERE / "kubeflow.sh"], capture_output=True, text=True, timeout=900, check=False
+        [HERE / "kubeflow.sh"], capture_output=True, text=True, timeout=3600, check=False
     )
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
@@ -58,7 +58,7 @@ def settings_of(**more: str) -> dict[str, str]:
 def nhan(programs: Path, workspace: Workspace, *words: str, **more: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [programs / "nhan", "--workspace", workspace.root, *words],
-        env=settings_of(**more), capture_output=True, text=True, timeout=120, check=False,
+        env=settings_of(**more), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
@@ -71,7 +71,7 @@ def test_the_compiled_steps_run_to_a_champion(
     variables = settings_of(NHAN_LOOP__TRAIN=options, NHAN_WORKSPACE=str(workspace.root))
     made = subprocess.run(
         [programs / "python", "-c", COMPILE, workspace.root],
-        env=variables, capture_output=True, text=True, timeout=120, check=True,
+        env=variables, capture_output=True, text=True, timeout=600, check=True,
     )  # fmt: skip
     file = tmp_path / "pipeline.yaml"
     file.write_text(made.stdout)
@@ -82,7 +82,7 @@ def test_the_compiled_steps_run_to_a_champion(
         [programs / "python", HERE / "kubeflow_run.py", file, tmp_path / "root", sys.executable,
          arguments],
         env={**variables, "PYTHONPATH": str(step)},
-        capture_output=True, text=True, timeout=400, check=False,
+        capture_output=True, text=True, timeout=1800, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, (ran.stdout + ran.stderr)[-6000:]
     found = read_round(workspace, 1)
@@ -189,11 +189,7 @@ class Server:
 
 @pytest.fixture
 def server(programs: Path, tmp_path: Path) -> Iterator[Server]:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     log = tmp_path / "requests.jsonl"
     log.touch()
     process = subprocess.Popen(
@@ -201,18 +197,10 @@ def server(programs: Path, tmp_path: Path) -> Iterator[Server]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_for_port(port, process)
         yield Server(port, log)
     finally:
-        process.terminate()
-        process.wait(20)
+        end(process)
 
 
 def test_rounds_are_run_once_and_by_the_clock(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import free_port, wait_for_port
+from servers import end, free_port, wait_for_port
 
 pytestmark = pytest.mark.engine
 
@@ -37,17 +37,16 @@ def rclone_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     }.items():
         monkeypatch.setenv(name, value)
     try:
-        wait_for_port(port)
+        wait_for_port(port, process)
         yield "s3://pictures/shop"
     finally:
-        process.terminate()
-        process.wait(10)
+        end(process)
 
 
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "nhan", "doctor", *arguments],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

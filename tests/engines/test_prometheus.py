@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from servers import free_port, serving_at
+from servers import end, free_port, serving_at, wait_for_port
 
 from nhan.deploy import grafana
 from nhan.deploy.panels import DASHBOARDS
@@ -23,7 +24,7 @@ from nhan.workspace import Workspace
 
 pytestmark = pytest.mark.engine
 
-_WAIT_S = 60
+_WAIT_S = 300
 # What a round leaves behind for the server to show, in the form that it writes.
 WATCHED = {
     "drift": {"features": {"width": {"psi": 0.08, "luck": 0.05, "drifted": False}}},
@@ -65,19 +66,38 @@ def prometheus(
         )  # fmt: skip
         try:
             address = f"http://127.0.0.1:{port}"
+            wait_for_port(port, process)
+            until(lambda: is_up(address))  # what was answered before its first look makes no rate
             picture = draw_line("phòng 101, tầng 1")
             for _ in range(8):  # rates need answers between scrapes
-                urllib.request.urlopen(f"{server.main}/predict", picture, timeout=30).close()
+                urllib.request.urlopen(f"{server.main}/predict", picture, timeout=120).close()
                 time.sleep(0.7)
             yield address
         finally:
-            process.terminate()
-            process.wait(10)
+            end(process)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.5)
+
+
+def is_up(address: str) -> bool:
+    """Whether Prometheus saw our server when it looked last: within a second, or not."""
+    try:
+        found = ask(address, 'up{job="nhan"}')
+    except OSError as error:  # it still starts
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        return False
+    return [one["value"][1] for one in found] == ["1"]
 
 
 def ask(address: str, query: str) -> list[dict[str, Any]]:
     url = f"{address}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         answer = json.load(response)
     assert answer["status"] == "success", query
     result: list[dict[str, Any]] = answer["data"]["result"]
@@ -95,8 +115,8 @@ def test_every_panel_shows_data(prometheus: str, board: Any) -> None:
 
 
 def test_the_server_is_scraped_and_no_alert_fires_on_it(prometheus: str) -> None:
-    assert [one["value"][1] for one in ask(prometheus, 'up{job="nhan"}')] == ["1"]
-    with urllib.request.urlopen(f"{prometheus}/api/v1/rules", timeout=10) as response:
+    until(lambda: is_up(prometheus))
+    with urllib.request.urlopen(f"{prometheus}/api/v1/rules", timeout=60) as response:
         groups = json.load(response)["data"]["groups"]
     loaded = [rule for group in groups for rule in group["rules"]]
     assert len(loaded) == sum(len(group["rules"]) for group in rules()["groups"])

@@ -17,17 +17,19 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from servers import Server, free_port, start_server, wait_for_port
+from servers import Server, end, free_port, start_server, wait_for_port
 
 from nhan.catalog.schema import predictions, samples
 from nhan.models.bundled import bundled_package
 from nhan.models.package import publish
 from nhan.workspace import Workspace
+from pace import Stopwatch
 
 pytestmark = pytest.mark.engine
 
 _REPLICAS = 4
 _SOON_S = 5.0
+_PATIENCE_S = 300.0
 
 _NGINX = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -68,7 +70,7 @@ class Cluster:
     def ask(self, picture: bytes, address: str = "") -> dict[str, str]:
         """Answer a picture; keeps the id of what was collected."""
         request = urllib.request.Request(f"{address or self.address}/predict", picture)
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             answer: dict[str, str] = json.load(response)
             if response.headers["X-Nhan-Collected"] == "yes":
                 self.answered[answer["id"]] = answer["text"]
@@ -108,11 +110,10 @@ def cluster(s3_url: str, postgres_url: str, tmp_path: Path) -> Iterator[Cluster]
     config.write_text(_NGINX.format(folder=tmp_path, servers=servers, port=port), encoding="utf-8")
     nginx = subprocess.Popen([program, "-c", config, "-e", tmp_path / "error.log"])
     try:
-        wait_for_port(port)
+        wait_for_port(port, nginx)
         yield cluster
     finally:
-        nginx.terminate()
-        nginx.wait(10)
+        end(nginx)
         for one in cluster.replicas:
             if one.process.poll() is None:
                 one.kill()
@@ -131,18 +132,17 @@ def promote(workspace: Workspace, version: int) -> None:
 def version_of(server: Server, picture: bytes) -> str:
     request = urllib.request.Request(f"{server.main}/predict?model=reader", picture)
     request.add_header("X-Nhan-Collect", "off")
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         return str(response.headers["X-Nhan-Model"])
 
 
-def wait_until_all_answer(cluster: Cluster, wanted: str, picture: bytes) -> float:
-    """Seconds until every replica answers as a version."""
-    begun = time.monotonic()
+def wait_until_all_answer(cluster: Cluster, wanted: str, picture: bytes) -> None:
+    """Wait until every replica answers as a version."""
+    deadline = time.monotonic() + _PATIENCE_S
     for server in cluster.replicas:
         while version_of(server, picture) != wanted:
-            assert time.monotonic() - begun < _SOON_S + 5, f"{server.main} is not {wanted}"
+            assert time.monotonic() < deadline, f"{server.main} is not {wanted}"
             time.sleep(0.05)
-    return time.monotonic() - begun
 
 
 def test_a_promotion_reaches_every_replica_within_five_seconds(
@@ -154,9 +154,11 @@ def test_a_promotion_reaches_every_replica_within_five_seconds(
     wait_until_all_answer(cluster, "reader@1", picture)
     for version in (2, 3):
         promote(cluster.workspace, version)
-        took_s = wait_until_all_answer(cluster, f"reader@{version}", picture)
+        watch = Stopwatch()
+        wait_until_all_answer(cluster, f"reader@{version}", picture)
+        took_s = watch.seconds
         record_property("measured", f"a promotion on {_REPLICAS} replicas after {took_s:.2f} s")
-        assert took_s < _SOON_S
+        assert watch.allows(_SOON_S, took_s)
 
 
 def test_replicas_may_die_and_no_upload_is_lost_or_doubled(
@@ -182,7 +184,7 @@ def test_replicas_may_die_and_no_upload_is_lost_or_doubled(
                 time.sleep(1.0)
                 cluster.replicas[number].kill()
             for one in sending:
-                one.result(timeout=180)
+                one.result(timeout=900)
         finally:
             stop.set()
     assert cluster.failed == []
@@ -200,7 +202,7 @@ def test_replicas_may_die_and_no_upload_is_lost_or_doubled(
 
 def wait_for_intake(cluster: Cluster) -> list[str]:
     """Take in what the replicas deliver until all that was acknowledged is there."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + _PATIENCE_S
     while True:
         done = subprocess.run(
             [sys.executable, "-m", "nhan", "--workspace", cluster.workspace.root, "uploads",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +47,11 @@ def states(workspace: Workspace) -> Counter[str]:
 def test_reviewers_at_once_are_never_handed_the_same(shared: Workspace) -> None:
     make_samples(shared, [0.5] * 60)
 
+    together = threading.Barrier(6)
+
     def take(reviewer: str) -> list[int]:
         taken = []
+        together.wait(120)
         while item := one_more(shared, "text", reviewer):
             taken.append(item.sample)
         return taken

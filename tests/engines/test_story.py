@@ -25,6 +25,7 @@ from rapidfuzz.distance import Levenshtein
 from servers import Server, serving_at
 
 from odd_font import draw, make_odd_font, texts
+from pace import Stopwatch
 
 pytestmark = pytest.mark.engine
 
@@ -45,7 +46,7 @@ class Shop:
         """Run a command as a user would; its output."""
         done = subprocess.run(
             [sys.executable, "-m", "nhan", *words],
-            env=self.environment, capture_output=True, text=True, timeout=900, check=False,
+            env=self.environment, capture_output=True, text=True, timeout=3600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"nhan {' '.join(words)}: {done.stdout} {done.stderr}"
         return done.stdout
@@ -53,7 +54,7 @@ class Shop:
     def post(self, path: str, data: bytes, user: str, kind: str) -> tuple[dict[str, Any], str]:
         headers = {"Content-Type": kind, "X-Nhan-User": user}
         request = urllib.request.Request(f"{self.server.main}{path}", data=data, headers=headers)
-        with urllib.request.urlopen(request, timeout=60) as reply:
+        with urllib.request.urlopen(request, timeout=180) as reply:
             return json.load(reply), reply.headers.get("X-Nhan-Model", "")
 
     def ask(self, picture: bytes) -> dict[str, Any]:
@@ -66,13 +67,13 @@ class Shop:
 
     def settle(self) -> None:
         """Wait until what was answered has reached the object store."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while self._waiting():
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
     def _waiting(self) -> float:
-        with urllib.request.urlopen(f"{self.server.admin}/metrics", timeout=10) as reply:
+        with urllib.request.urlopen(f"{self.server.admin}/metrics", timeout=60) as reply:
             lines = reply.read().decode().splitlines()
         names = ("nhan_uploads_queued ", "nhan_uploads_waiting ")
         return sum(float(line.split()[-1]) for line in lines if line.startswith(names))
@@ -92,6 +93,7 @@ def shop(tmp_path: Path, label_studio: LabelStudioServer) -> Iterator[Shop]:
         "NHAN_UPLOADS__TRUST_CORRECTIONS": "true",
         "NHAN_LOOP__TRAIN": json.dumps(TRAIN),
         "NHAN_LOOP__BUDGET_SAMPLES": "400",
+        "NHAN_LOOP__VERIFY_S": "300",
         "NHAN_LABELSTUDIO__URL": label_studio.address,
         "NHAN_LABELSTUDIO_TOKEN": label_studio.owner.token,
     }
@@ -130,15 +132,15 @@ def test_corrections_become_a_better_reader(
     by_hash = {_sha(picture): text for picture, text in zip(pictures, truths, strict=True)}
     reviewed = _review(shop, label_studio, by_hash)
 
-    began = time.monotonic()
+    watch = Stopwatch()
     done = json.loads(shop.nhan("loop", "run", "--because", "an odd font", "--json"))
-    print(f"the round took {time.monotonic() - began:.0f} s")
+    print(f"the round took {watch.seconds:.0f} s")
     steps = {one["step"]: one for one in done["steps"]}
     assert done["outcome"] == "promoted", json.dumps(done, ensure_ascii=False, indent=1)
     assert steps["pull"]["state"] == "ran"
     assert sum(steps["freeze"]["outputs"]["splits"].values()) == CORRECTED + REVIEWED
     assert "below the champion's" in steps["gate"]["because"]
-    assert steps["verify"]["outputs"]["live_after_s"] < LIVE_WITHIN_S
+    assert watch.allows(LIVE_WITHIN_S, steps["verify"]["outputs"]["live_after_s"])
     assert steps["verify"]["outputs"]["asked"]
     assert steps["budget"]["state"] == "ran"
     budget = json.loads((shop.root / "objects/watching/vi-line/budget.json").read_text())

@@ -5,16 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from servers import end, free_port, serving_at
 
 import tiny_models
 from nhan.deploy.forms import write_model
@@ -27,22 +25,10 @@ pytestmark = pytest.mark.engine
 PICTURES = 64
 
 
-def free_ports(count: int) -> list[int]:
-    import socket
-
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def programs() -> Path:
     script = Path(__file__).parent / "torchserve.sh"
-    done = subprocess.run([script], capture_output=True, text=True, timeout=900)
+    done = subprocess.run([script], capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
 
@@ -69,26 +55,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 @pytest.fixture(scope="module")
 def ours(trained: Workspace) -> Iterator[int]:
     """`nhan serve`; yields its port."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("NHAN_")},
-        "NHAN_WORKSPACE": str(trained.root),
-        "NHAN_SERVE__PORT": "0",
-        "NHAN_SERVE__ADMIN_PORT": "0",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nhan", "serve"], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            if found := re.search(r"127\.0\.0\.1:(\d+)", line):
-                port = int(found[1])
-                break
-        wait_until_answers(port, "/readyz")
-        yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+    with serving_at(trained.root.parent, workspace=trained.root, wait="/readyz") as server:
+        yield int(server.main.rpartition(":")[2])
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +81,13 @@ def torchserve(
         # A long delay fills the batches, so that the order within them is put to the test.
         described[name]["1"] |= {"minWorkers": 1, "maxWorkers": 1, "maxBatchDelay": 200}
         models |= described
-    inference, management, metrics = free_ports(3)
+    inference, management, metrics = free_port(), free_port(), free_port()
     settings |= {
         "inference_address": f"http://127.0.0.1:{inference}",
         "management_address": f"http://127.0.0.1:{management}",
         "metrics_address": f"http://127.0.0.1:{metrics}",
+        "grpc_inference_port": str(free_port()),
+        "grpc_management_port": str(free_port()),
         "load_models": "all",
         "models": json.dumps(models),
     }
@@ -140,26 +110,25 @@ def torchserve(
     )  # fmt: skip
     try:
         try:
-            wait_until_answers(inference, "/ping", "Healthy", seconds=120)
+            wait_until_answers(inference, "/ping", "Healthy", seconds=900)
         except AssertionError:
             pytest.fail((folder / "log.txt").read_text()[-4000:])
         yield inference
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+        end(process, group=True)
         log.close()
 
 
-def wait_until_answers(port: int, path: str, text: str = "", seconds: float = 60) -> None:
+def wait_until_answers(port: int, path: str, text: str = "", seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
             if response.status == 200 and text in response.read().decode():
                 return
-        except OSError:
+        except (OSError, http.client.HTTPException):
             pass
         finally:
             connection.close()
@@ -168,7 +137,7 @@ def wait_until_answers(port: int, path: str, text: str = "", seconds: float = 60
 
 
 def ask(port: int, path: str, body: bytes) -> tuple[int, str, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         connection.request("POST", path, body, {"Content-Type": "application/octet-stream"})
         response = connection.getresponse()
@@ -242,7 +211,7 @@ def test_the_archiver_writes_the_same_form(
             "--extra-files", f"{files / 'nhan.json'},{files / 'archive.json'}",
             "--export-path", tmp_path / "theirs",
         ],
-        check=True, capture_output=True, timeout=120,
+        check=True, capture_output=True, timeout=600,
     )  # fmt: skip
     with zipfile.ZipFile(tmp_path / "theirs" / "colours.mar") as archive:
         theirs = json.loads(archive.read("MAR-INF/MANIFEST.json"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from servers import end, free_port, wait_for_port
 
 from nhan.catalog.schema import corrections, labels, predictions
 from nhan.images import content_hash
@@ -39,24 +39,7 @@ _AWAY_S = 60
 # Of each client between two pictures: what piles up in a minute must be shipped to a server that
 # is itself a small Python program.
 _PAUSE_S = 0.15
-_PATIENCE_S = 180
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        assert process.poll() is None
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail(f"nothing listens on port {port}")
+_PATIENCE_S = 900
 
 
 class Switched:
@@ -128,7 +111,7 @@ class Client:
     def run(self) -> None:
         import httpx
 
-        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=300) as http:
             while not self.stopping.is_set():
                 with self._lock:
                     self._number += 1
@@ -187,8 +170,7 @@ def test_a_store_that_is_stopped_for_a_minute_under_load_loses_nothing(
         with Workspace.open(root) as workspace:
             _wait_for_shipping(workspace)
     finally:
-        server.terminate()
-        server.wait(60)
+        end(server)
     assert set(client.statuses) <= {200, 201}, "nobody noticed"
     assert during > before, "answers went on while the store was away"
     with Workspace.open(root) as workspace:
@@ -209,10 +191,10 @@ def test_a_store_that_is_stopped_for_a_minute_under_load_loses_nothing(
 def _until_ready(port: int) -> None:
     import httpx
 
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 200:
                 return
         except httpx.HTTPError:
             pass
@@ -222,9 +204,9 @@ def _until_ready(port: int) -> None:
 
 def _wait_for_shipping(workspace: Workspace) -> None:
     folder = workspace.root / "spool"
-    end = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _PATIENCE_S
     while list(folder.glob("*.journal")):
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             pytest.fail(f"{len(list(folder.glob('*.journal')))} segments were not shipped")
         time.sleep(0.5)
 
