@@ -140,6 +140,24 @@ def test_splits_that_are_asked_for(workspace: Workspace, add: Add) -> None:
     assert freeze(workspace, "lines").dataset.splits == {"train": 4, "validation": 4, "test": 4}
 
 
+def test_a_class_that_a_split_lacks_is_warned_of(
+    workspace: Workspace, tmp_path: Path, draw_line: Callable[..., bytes]
+) -> None:
+    for number, place in enumerate(
+        ("train/cúc", "train/cúc", "test/cúc", "train/sen", "train/sen", "test/lan")
+    ):
+        path = tmp_path / "flowers" / place / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(draw_line(f"ảnh {number} {'xyz' * number}"))
+    import_samples(workspace, tmp_path / "flowers", task="classes")
+    report = freeze(workspace, "flowers", "classes")
+    assert report.absent == {"train": ["lan"], "test": ["sen"]}
+    assert "1 labels have no sample in train, first 'lan': they cannot be learned" in (
+        report.warnings
+    )
+    assert any("1 labels have no sample in test, first 'sen'" in one for one in report.warnings)
+
+
 def test_an_empty_split_and_a_lost_test_sample_are_warned_of(
     workspace: Workspace, add: Add
 ) -> None:

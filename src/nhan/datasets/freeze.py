@@ -48,6 +48,7 @@ class FreezeReport:
         held_out: samples that no split can take without a leak, by name, with the reason.
         withheld: labelled samples left out because whoever sent them did not consent to training.
         left: samples that the previous version had and this one lacks, by split.
+        absent: where labels are few and listed, those without a sample, by split.
         warnings: what the user should know, in words.
     """
 
@@ -56,6 +57,7 @@ class FreezeReport:
     held_out: list[tuple[str, str]] = field(default_factory=list)
     withheld: int = 0
     left: Counter[str] = field(default_factory=Counter)
+    absent: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -67,6 +69,7 @@ class FreezeReport:
             "held_out": [{"name": name, "reason": reason} for name, reason in self.held_out],
             "withheld": self.withheld,
             "left": dict(self.left),
+            "absent": self.absent,
             "warnings": self.warnings,
         }
 
@@ -145,6 +148,8 @@ def freeze(
     report = FreezeReport(dataset, existed, placed.named_held_out(), withheld)
     if previous is not None and previous.version != version:
         report.left = _left(previous, chosen)
+    if rules.choices:
+        report.absent = _absent(chosen)
     report.warnings = _warnings(report)
     return report
 
@@ -286,6 +291,16 @@ def _left(previous: DatasetVersion, rows: Sequence[SampleRow]) -> Counter[str]:
     )
 
 
+def _absent(rows: Sequence[SampleRow]) -> dict[str, list[str]]:
+    """Labels that a split lacks, for every split that is not empty."""
+    labels: dict[str, set[str]] = {split: set() for split in layout.SPLITS}
+    for row in rows:
+        labels[row.split].add(row.label or "")
+    every = set().union(*labels.values())
+    lacking = {split: sorted(every - found) for split, found in labels.items() if found}
+    return {split: names for split, names in lacking.items() if names}
+
+
 def _warnings(report: FreezeReport) -> list[str]:
     found: list[str] = []
     splits = report.dataset.splits
@@ -294,6 +309,11 @@ def _warnings(report: FreezeReport) -> list[str]:
     if report.withheld:
         found.append(say("frozen.withheld", count=report.withheld))
     found.extend(say("frozen.empty", split=split) for split in layout.SPLITS if not splits[split])
+    for split, names in report.absent.items():
+        if split == "train":
+            found.append(say("frozen.unlearned", count=len(names), first=names[0]))
+        elif split == "test":
+            found.append(say("frozen.absent", count=len(names), first=names[0], split=split))
     if report.left["test"]:
         found.append(say("frozen.gone", count=report.left["test"]))
     return found

@@ -94,6 +94,16 @@ DOCTOR_WORDS: Table = {
         "{count} ảnh không dùng: người gửi không đồng ý",
     ),
     "frozen.empty": ("the {split} split is empty", "{split:split} không có ảnh nào"),
+    "frozen.absent": (
+        "{count} labels have no sample in {split}, first {first!r}: no score tells how well they "
+        "are told",
+        "{split:split} không có ảnh của {count} nhãn, trước hết là {first!r}: không điểm số nào "
+        "cho biết nhận ra chúng tốt đến đâu",
+    ),
+    "frozen.unlearned": (
+        "{count} labels have no sample in train, first {first!r}: they cannot be learned",
+        "phần huấn luyện không có ảnh của {count} nhãn, trước hết là {first!r}: không thể học được",
+    ),
     "frozen.gone": (
         "{count} test samples of the previous version are gone (rejected, skipped or of another "
         "source); scores of the two versions do not compare",
