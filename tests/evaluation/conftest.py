@@ -48,13 +48,15 @@ def rows() -> Callable[..., list[Sample]]:
 def make_dataset(workspace: Workspace) -> Callable[..., str]:
     """Freezes samples by split and returns `NAME@VERSION`."""
 
-    def make(name: str = "d", **splits: Sequence[Sample]) -> str:
-        return write_dataset(workspace, name, splits)
+    def make(name: str = "d", task: str = "bars", **splits: Sequence[Sample]) -> str:
+        return write_dataset(workspace, name, splits, task=task)
 
     return make
 
 
-def write_dataset(workspace: Workspace, name: str, splits: Mapping[str, Sequence[Sample]]) -> str:
+def write_dataset(
+    workspace: Workspace, name: str, splits: Mapping[str, Sequence[Sample]], *, task: str = "bars"
+) -> str:
     version = hashlib.sha256(json.dumps(splits).encode()).hexdigest()[: layout.VERSION_LENGTH]
     files = []
     for split, samples in splits.items():
@@ -67,7 +69,7 @@ def write_dataset(workspace: Workspace, name: str, splits: Mapping[str, Sequence
         workspace.store.put(path, buffer.getvalue())
         files.append({"file": path.rsplit("/", 1)[-1], "split": split})
     manifest = {
-        "task": "bars",
+        "task": task,
         "vocabulary": {"digits": "0123456789"},
         "splits": {split: len(samples) for split, samples in splits.items()},
         "files": files,

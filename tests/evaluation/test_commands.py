@@ -9,7 +9,9 @@ import pytest
 
 import bars
 from nhan.cli.main import run
+from nhan.models.bundled import bundled_package
 from nhan.models.package import Package
+from nhan.models.predictor import Predictor
 from nhan.models.registry import Registry
 
 Call = Callable[..., tuple[int, str, str]]
@@ -55,6 +57,21 @@ def test_evaluate_json_is_one_document(call, three, tmp_path):
     assert {"value", "low", "high", "samples"} == set(document["metrics"]["cer"])
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert "report:" in err
+
+
+def test_the_bundled_reader_is_scored_on_pictures_of_ones_own(call, make_dataset, rows, workspace):
+    reader = bundled_package()
+    assert reader is not None
+    dataset = make_dataset(task="text", test=rows(4))
+    code, out, _ = call("evaluate", reader.spec.name, dataset)
+    assert code == 0
+    assert f"{reader.ref} on {dataset} test: 4 samples" in out
+    assert "read back" in call("evaluate", reader.ref, dataset)[1]
+    # Its own folder belongs to the installation.
+    assert any(workspace.store.list(f"bundled/{reader.ref}/evaluations"))
+    code, _, err = call("evaluate", reader.spec.name)
+    assert code == 2
+    assert "name a dataset to score on" in err
 
 
 def test_report_stands_beside_the_champion(call, three, tmp_path):
@@ -142,3 +159,17 @@ def test_export_onnx_is_a_whole_package(call, three, tmp_path):
     code, _, err = call("export", "bars@2", "--as", "melody", "--out", tmp_path / "x")
     assert code == 2
     assert "forms: onnx" in err
+
+
+def test_export_onnx_has_a_model_onnx_whatever_answers(call, three, tmp_path):
+    reader = bundled_package()
+    assert reader is not None
+    assert "model.onnx" not in reader.spec.files
+    assert call("export", reader.spec.name, "--as", "onnx", "--out", tmp_path / "out")[0] == 0
+    package = Package.from_folder(tmp_path / "out")
+    package.verify()
+    assert package.spec.serve == "model.onnx"
+    assert package.read("model.onnx") == reader.read(reader.spec.serve)
+    picture = bars.draw("12")
+    ours, theirs = (Predictor.load(one).predict(picture) for one in (reader, package))
+    assert ours == theirs

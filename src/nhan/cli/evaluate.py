@@ -15,7 +15,10 @@ from nhan.workspace import Workspace
 
 
 def command(
-    model: str = typer.Argument(metavar="MODEL[@V]", help="Without @V: the champion, or newest."),
+    model: str = typer.Argument(
+        metavar="MODEL[@V]",
+        help="Without @V: the champion, or newest. `vi-line` comes along.",
+    ),
     dataset: str = typer.Argument(
         "", metavar="[DATASET[@V]]", help="Without it: what the model was trained on."
     ),

@@ -38,8 +38,8 @@ from nhan.evaluation.record import (
 from nhan.evaluation.reliability import reliability
 from nhan.images import PictureLimits
 from nhan.models.package import Package
+from nhan.models.predict import choose
 from nhan.models.predictor import Predictor
-from nhan.models.registry import Registry
 from nhan.storage import Store
 from nhan.tasks import get_task
 from nhan.tasks.base import Answer, Task
@@ -68,7 +68,8 @@ def evaluate(
 
     Args:
         workspace: where model and dataset are.
-        model: `NAME@VERSION`, or `NAME` for the champion (the newest before there is one).
+        model: `NAME@VERSION`, or `NAME` for the champion (the newest before there is one); the
+            bundled reader's name, where the workspace has no model of that name.
         dataset: `NAME@VERSION`, or `NAME` for the newest; None for what it was trained on.
         split: which part of the dataset.
         advance: called with the number of pictures just read.
@@ -81,7 +82,7 @@ def evaluate(
         UserError: model and dataset are of different tasks.
         BadPackage: the model is damaged.
     """
-    package = Registry(workspace.store).resolve(model)
+    package = choose(workspace, model)
     return evaluate_package(workspace, package, dataset, split=split, advance=advance)
 
 
@@ -91,7 +92,6 @@ def evaluate_package(
     dataset: str | None = None,
     *,
     split: str = "test",
-    beside: str = "",
     advance: Advance | None = None,
 ) -> Evaluation:
     """Score a package, or read back what was scored before; the rest is as in `evaluate`.
@@ -101,7 +101,6 @@ def evaluate_package(
         package: the version, of the workspace's registry or from elsewhere.
         dataset: `NAME@VERSION`, or `NAME` for the newest; None for what it was trained on.
         split: which part of the dataset.
-        beside: folder in the workspace's store for the record; by default the version's own.
         advance: called with the number of pictures just read.
     """
     ref = dataset or package.spec.dataset
@@ -111,7 +110,7 @@ def evaluate_package(
         )
     frozen = open_dataset(workspace.store, ref)
     key = _key(package, frozen, split)
-    place = replace(package, store=workspace.store, path=beside or package.path)
+    place = _place(workspace, package)
     if kept := find(workspace.store, place, frozen.ref, split, key=key):
         return kept
     evaluation = measure(
@@ -124,6 +123,14 @@ def evaluate_package(
     )
     keep(workspace.store, place, evaluation)
     return evaluation
+
+
+def _place(workspace: Workspace, package: Package) -> Package:
+    """Where a version's records are kept: beside it, or in the workspace if it is not of it."""
+    if package.store is workspace.store:
+        return package
+    # The bundled reader's folder belongs to the installation.
+    return replace(package, store=workspace.store, path=f"bundled/{package.ref}")
 
 
 def measure(

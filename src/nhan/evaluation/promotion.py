@@ -170,9 +170,7 @@ def _measure(
     dataset = _test_set(workspace, candidate, champion)
     records = {"candidate": evaluate(workspace, candidate.ref, dataset)}
     if champion is not None:
-        # The bundled reader's folder belongs to the installation: its record stays in ours.
-        beside = "" if champion.store is workspace.store else f"bundled/{champion.ref}"
-        records["champion"] = evaluate_package(workspace, champion, dataset, beside=beside)
+        records["champion"] = evaluate_package(workspace, champion, dataset)
     for record in records.values():
         how = "read back" if record.reused else "measured"
         _tell(say, f"{record.ref} on {record.dataset} {record.split}: {how}")

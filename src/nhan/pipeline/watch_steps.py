@@ -92,8 +92,7 @@ def draw_budget(work: Work) -> Outcome:
         for part in parts
     ]
     if begun is not None:
-        beside = "" if begun.store is workspace.store else f"bundled/{begun.ref}"
-        record = evaluate_package(workspace, begun, dataset.ref, beside=beside)
+        record = evaluate_package(workspace, begun, dataset.ref)
         points.insert(0, point_of(0, record))
     curve, gain = expected_gain(points)
     document = {
