@@ -28,6 +28,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from stage import (
+    CONTESTANTS,
     PEERS,
     Load,
     Stage,
@@ -92,7 +93,8 @@ class Bench(Stage):
                 for name in order:
                     # One server at a time: each peer holds memory and some spin when idle.
                     with self.running(name) as port:
-                        self.load(port, max(count, 2), self.seconds / 4)
+                        warm_s = max(self.seconds / 4, CONTESTANTS[name].warm_s)
+                        self.load(port, max(count, 2), warm_s)
                         before = self.raw(count)
                         seen = self.load(port, count, self.seconds)
                         after = self.raw(count)

@@ -54,12 +54,14 @@ class Contestant:
         script: of the peers' folder; empty for our own.
         path: where it takes pictures.
         ready_s: how long it may take to answer for the first time.
+        warm_s: how long it is loaded at least before anything is measured.
     """
 
     module: str
     script: str = ""
     path: str = "/predict"
     ready_s: float = 60
+    warm_s: float = 0
 
     @property
     def python(self) -> str:
@@ -76,7 +78,8 @@ CONTESTANTS = {
     "pytorch": Contestant("flask", "flask_pytorch.py"),
     "fastapi": Contestant("fastapi", "plain_fastapi.py"),
     "litserve": Contestant("litserve", "with_litserve.py"),
-    "torchserve": Contestant("torchserve", "with_torchserve.py", "/predictions/line", 120),
+    # Java compiles what it sees to be hot.
+    "torchserve": Contestant("torchserve", "with_torchserve.py", "/predictions/line", 120, 8),
 }
 
 
