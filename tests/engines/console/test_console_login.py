@@ -77,6 +77,42 @@ def test_a_viewer_sees_what_a_viewer_may(chromium, keyed):
         assert page.locator(".places a").all_inner_texts() == ["Read", "Models", "Watch"]
         page.goto(f"{base}/data")
         expect(page.locator("h1")).to_have_text("Your key may not do that")
+        assert page.locator(".places a").all_inner_texts() == ["Read", "Models", "Watch"]
+
+
+def test_a_session_that_ends_takes_no_answer_and_no_half_typed_correction_along(
+    chromium, keyed, shop
+):
+    server, keys = keyed
+    with opening(chromium, server.main + PREFIX) as open_page:
+        made = open_page("/", language="en")
+        page = made.page
+
+        def log_in(who):
+            page.locator("#key").fill(keys[who])
+            page.keyboard.press("Enter")
+            page.locator("#drop").wait_for()
+
+        def lose_the_session():
+            page.get_by_role("button", name="Correct").first.click()
+            page.locator("input.answer").fill("đang gõ <b>dở</b>")
+            made.context.clear_cookies()
+            page.keyboard.press("Enter")
+            expect(page.locator("h1")).to_have_text("Log in")
+
+        log_in("Minh")
+        page.set_input_files("#files", [*shop.lines][:2])
+        expect(page.locator(".reading p.answer")).to_have_count(2)
+        lose_the_session()
+        log_in("Minh")
+        expect(page.locator(".reading")).to_have_count(2)
+        expect(page.locator("input.answer")).to_have_value("đang gõ <b>dở</b>")
+        page.locator("input.answer").press("Enter")
+        expect(page.locator(".reading p.answer").first).to_have_text("đang gõ <b>dở</b>")
+        # What somebody read is not shown to whoever logs in next.
+        lose_the_session()
+        log_in("Hoa")
+        expect(page.locator("#results-part")).to_be_hidden()
 
 
 def test_a_page_of_another_site_cannot_use_the_session(chromium, keyed, tmp_path):

@@ -62,6 +62,20 @@ export class Problem extends Error {
   }
 }
 
+const farewells = [];
+let leaving = null;
+
+/** Have something done before a page whose session has ended is left for the login. */
+export function beforeLogin(work) {
+  farewells.push(work);
+}
+
+function logIn() {
+  const address = `${root}/login?next=${encodeURIComponent(location.pathname.slice(root.length))}`;
+  leaving ??= Promise.allSettled(farewells.map((work) => work())).then(() => location.assign(address));
+  return leaving;
+}
+
 /** Ask the server; gives the JSON it answers and the response's headers. */
 export async function ask(path, options = {}) {
   let response;
@@ -70,7 +84,7 @@ export async function ask(path, options = {}) {
   } catch {
     throw new Problem(0, { message: shared.offline });
   }
-  if (response.status === 401) location.assign(`${root}/login?next=${encodeURIComponent(location.pathname.slice(root.length))}`);
+  if (response.status === 401) await logIn();
   const body = await response.json().catch(() => null);
   if (!response.ok) throw new Problem(response.status, body?.error ?? { message: shared.failed });
   return { body, headers: response.headers };

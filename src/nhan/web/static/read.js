@@ -1,7 +1,7 @@
 // Read: pictures in, answers beside them, corrected in place.
 
 import { putDown, takeUp } from "./carry.js";
-import { Problem, ask, composing, element, followChampions, note, number, percent, root, send, wordsOf } from "./page.js";
+import { Problem, ask, beforeLogin, composing, element, followChampions, note, number, percent, root, send, wordsOf } from "./page.js";
 import { best } from "./scores.js";
 
 const words = wordsOf("words");
@@ -34,7 +34,7 @@ function add(files) {
   work();
 }
 
-/** What the page in the other language needs of the list; its elements are made anew. */
+/** What the next page needs of the list; its elements are made anew. */
 function packed() {
   return readings.map(({ card, url, problem, ...kept }) => {
     if (kept.state === "reading") kept.state = "waiting";
@@ -60,10 +60,15 @@ $("language").addEventListener("click", async (event) => {
   if (!readings.length || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const { href } = event.currentTarget;
-  await putDown(packed()).catch(() => undefined); // a browser that keeps nothing: the list is lost
+  await carry().catch(() => undefined); // a browser that keeps nothing: the list is lost
   location.assign(href);
 });
-takeUp().then(unpack, () => undefined);
+
+/** Whose list it is: somebody else may log in next. */
+const owner = document.querySelector(".who")?.textContent ?? "";
+const carry = () => putDown(packed(), owner);
+beforeLogin(() => (readings.length ? carry() : undefined));
+takeUp(owner).then(unpack, () => undefined);
 
 function work() {
   while (running < AT_ONCE) {
