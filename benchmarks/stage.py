@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -134,6 +134,7 @@ class Stage:
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             picture = next(self.pictures.iterdir()).read_bytes()
@@ -142,11 +143,12 @@ class Stage:
             yield port
         finally:
             self.process.send_signal(signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            # LitServe's processes outlive the one that was started, and take turns with the next.
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def load(self, port: int, clients: int, seconds: float, *, pause_s: float = 0) -> Load:
         """Load a server with a number of clients that each wait for their answer.
