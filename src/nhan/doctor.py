@@ -25,6 +25,8 @@ from nhan.workspace import Workspace, find_root
 # extra -> one package that only it brings, and what it is for
 EXTRAS = {
     "train": ("torch", "training, export and synthetic lines"),
+    "classes": ("transformers", "classes of pictures by pretrained backbones"),
+    "streamlit": ("streamlit", "the Streamlit page: nhan streamlit"),
     "kubeflow": ("kfp", "rounds on Kubeflow Pipelines: export pipeline, loop run --on kubeflow"),
     "tune": ("optuna", "search for better training options: nhan tune"),
     "comet": ("comet_ml", "experiment log in Comet: track = 'comet'"),
