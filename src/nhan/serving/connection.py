@@ -15,6 +15,7 @@ from email.utils import formatdate
 from socket import socket
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
@@ -86,6 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._around_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._waiting_app: ASGI3Application | None = None
+        self._offered = False
         self._pieces: list[bytes] = []
         self._received = 0
 
@@ -106,7 +108,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         else:
             self._around_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
         limit = self._limits.head_bytes
         if self._head_bytes > limit:
             self._refuse(_HeadTooLarge(f"the request's head has over {self._head_bytes:,} bytes"))
@@ -114,12 +121,42 @@ class GuardedProtocol(HttpToolsProtocol):
             # Headers behind a body would be kept for as long as they keep coming.
             self._refuse(_HeadTooLarge("there is too much around the request's body"))
 
+    def _feed(self, data: bytes) -> None:
+        """Parse what arrived; an offer to speak another protocol is passed over (RFC 9110, 7.8).
+
+        Every Java client offers HTTP/2 with each request unless it is told not to, and the parser
+        takes what follows an offer for the other protocol: the body would be lost.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as offer:
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = HttpRequestParser(self)
+                self._offered = False
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = (word for word in value.split(b",") if word.strip().lower() != b"upgrade")
+                value = b",".join(kept)
+            if name != b"upgrade":
+                lines.append(b"%s: %s\r\n" % (name, value))
+        return b"".join((*lines, b"\r\n"))
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._timer is None:
             self._allow(self._limits.head_s)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._offered = True  # the head is parsed again without the offer
+            return
         self._head_bytes = -1
         self._body_bytes = self._around_bytes = 0
         super().on_headers_complete()
@@ -156,6 +193,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(_Overloaded("too many pictures are arriving at once"))
 
     def on_message_complete(self) -> None:
+        if self._offered:
+            return
         self._head_bytes = self._around_bytes = 0
         self._stop_timer()
         app, self._waiting_app = self._waiting_app, None
