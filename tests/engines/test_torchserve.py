@@ -56,7 +56,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 def ours(trained: Workspace) -> Iterator[int]:
     """`nhan serve`; yields its port."""
     with serving_at(trained.root.parent, workspace=trained.root, wait="/readyz") as server:
-        yield int(server.main.rpartition(":")[2])
+        port = int(server.main.rpartition(":")[2])
+        for champion in ("reader@1", "colours@1"):  # the bundled reader is ready before them
+            wait_until_answers(port, "/readyz", champion)
+        yield port
 
 
 @pytest.fixture(scope="module")
