@@ -122,6 +122,7 @@ ENGINES = {
     "test_console_login": "Chromium, Streamlit",
     "test_console_pages": "Chromium, axe-core",
     "test_console_review": "Chromium",
+    "test_console_words": "Chromium",
     "test_container_images": "buildah, hadolint",
     "test_erase_postgres": "PostgreSQL",
     "test_foreign_clients": "clients of others",

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 import pytest
 import sqlalchemy as sa
 
-from catalog.test_tallies import assert_agree, change
+from kept_tallies import assert_agree, change
 from nhan.catalog import Catalog, State, open_catalog
 from nhan.catalog.schema import events, metadata, samples
 from nhan.errors import StorageError
