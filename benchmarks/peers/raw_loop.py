@@ -5,6 +5,8 @@ Usage: raw_loop.py PACKAGE PICTURES pair|alone SECONDS
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import statistics
 import sys
@@ -24,30 +26,39 @@ def main(package: Path, folder: Path, mode: str, seconds: float) -> float:
     reader = load_reader(opened)
     pictures = [file.read_bytes() for file in sorted(folder.iterdir())]
 
-    def loop(threads: int, start: int, times: list[float]) -> None:
+    turns = itertools.count()
+    # Whole rounds of all pictures: they differ, and a server under load is asked for all alike.
+    last = math.inf
+
+    def loop(threads: int, times: list[float]) -> None:
+        nonlocal last
         session = open_session(opened, threads=threads)
         for picture in pictures[:8]:
             reader.answer(run(session, reader.inputs(decode(picture))))
         barrier.wait()
-        turn, end = start, time.perf_counter() + seconds
-        while (begun := time.perf_counter()) < end:
+        end = time.perf_counter() + seconds
+        while (turn := next(turns)) < last:
+            begun = time.perf_counter()
+            if begun > end and last == math.inf:
+                last = -(-(turn + 1) // len(pictures)) * len(pictures)
             picture = pictures[turn % len(pictures)]
             reader.answer(run(session, reader.inputs(decode(picture))))
             times.append(time.perf_counter() - begun)
-            turn += 1
 
     times: list[float] = []
     if mode == "alone":
         barrier = threading.Barrier(1)
-        loop(len(os.sched_getaffinity(0)), 0, times)
+        loop(len(os.sched_getaffinity(0)), times)
         return statistics.median(times) * 1e3
-    barrier = threading.Barrier(2)
-    pair = [threading.Thread(target=loop, args=(1, 32 * number, times)) for number in range(2)]
+    barrier = threading.Barrier(3)
+    pair = [threading.Thread(target=loop, args=(1, times)) for _ in range(2)]
     for thread in pair:
         thread.start()
+    barrier.wait()
+    begun = time.perf_counter()
     for thread in pair:
         thread.join()
-    return len(times) / seconds
+    return len(times) / (time.perf_counter() - begun)
 
 
 if __name__ == "__main__":
