@@ -142,8 +142,9 @@ def _correct(client: Client, words: dict[str, str], answer: Answer, name: str) -
 def _ask_label(words: dict[str, str], answer: Answer) -> str:
     """The text, or a class chosen from the model's, the likeliest first; another may be typed."""
     if not answer.classes:
-        return st.text_input(words["correct"], answer.value)
-    chosen = st.selectbox(words["correct_class"], answer.classes, accept_new_options=True)
+        text: str = st.text_input(words["correct"], answer.value)
+        return text
+    chosen: str | None = st.selectbox(words["correct_class"], answer.classes, accept_new_options=True)
     return chosen or ""  # emptied: the server says what a label must be
 
 
