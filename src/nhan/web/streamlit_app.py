@@ -144,7 +144,9 @@ def _ask_label(words: dict[str, str], answer: Answer) -> str:
     if not answer.classes:
         text: str = st.text_input(words["correct"], answer.value)
         return text
-    chosen: str | None = st.selectbox(words["correct_class"], answer.classes, accept_new_options=True)
+    chosen: str | None = st.selectbox(
+        words["correct_class"], answer.classes, accept_new_options=True
+    )
     return chosen or ""  # emptied: the server says what a label must be
 
 
