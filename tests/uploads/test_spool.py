@@ -28,8 +28,8 @@ def frame(number: int, size: int = 100) -> Frame:
     return Frame(UPLOAD, f"{identifier} text {path}", b'{"n": %d}' % number, body)
 
 
-def put(spool: Spool, one: Frame) -> Future[bool]:
-    return spool.put(one.kind, lambda: one, len(one.body))
+def put(spool: Spool, one: Frame, *, gather_s: float = 0.0) -> Future[bool]:
+    return spool.put(one.kind, lambda: one, len(one.body), gather_s=gather_s)
 
 
 def shipped_whole(store: Store, *frames: Frame) -> bool:
@@ -129,6 +129,30 @@ def test_many_share_one_fsync(tmp_path, monkeypatch):
     assert all(future.result(60) for future in futures)
     spool.close()
     assert len(calls) < 20
+
+
+def test_who_has_time_shares_an_fsync_and_who_has_none_ends_the_wait(tmp_path, monkeypatch):
+    calls = []
+    original = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (calls.append(file), original(file)))
+    spool = Spool(tmp_path / "spool", SpoolLimits(segment_s=3600))
+    first = [put(spool, frame(number), gather_s=3600) for number in range(9)]
+    assert not any(future.done() for future in first)
+    last = put(spool, frame(9))
+    assert all(future.result(60) for future in [*first, last])
+    assert len(calls) == 1
+    alone = put(spool, frame(10), gather_s=0.05)
+    assert alone.result(60)
+    assert len(calls) == 2
+    left = put(spool, frame(11), gather_s=3600)
+    spool.close()
+    assert left.result(0)
+
+
+def test_nobody_waits_for_others_where_nothing_is_synced(tmp_path):
+    spool = Spool(tmp_path / "spool", SpoolLimits(durable=False))
+    assert put(spool, frame(1), gather_s=3600).result(60)
+    spool.close()
 
 
 def test_without_durability_nothing_is_synced(tmp_path, monkeypatch):

@@ -145,13 +145,15 @@ class Collector:
         if self.settings.when_full == "refuse" and not self.spool.has_room():
             raise SpoolFull("the spool of uploads is full", retry_after_s=5.0)
 
-    def keep(self, answered: Answered) -> Future[bool]:
+    def keep(self, answered: Answered, *, gather_s: float = 0.0) -> Future[bool]:
         """Keep an answered picture; done when it is safe, true if it was kept.
 
-        Fails with `SpoolFull` or `StorageError`.
+        It may wait `gather_s` for others, so that one fsync does for all of them. Fails with
+        `SpoolFull` or `StorageError`.
         """
         size = len(answered.picture)
-        return self.spool.put(journal.UPLOAD, partial(self._record, answered), size)
+        build = partial(self._record, answered)
+        return self.spool.put(journal.UPLOAD, build, size, gather_s=gather_s)
 
     def correct(self, correction: CorrectionRecord) -> Future[bool]:
         """Keep a correction; done when it is safe. Fails as `keep` does."""

@@ -2,7 +2,7 @@
 
 The event loop only appends to a list and gets a future; hashing, JSON, writing and fsync happen
 here. While one fsync is under way the next batch gathers, so a slow disk makes batches larger, not
-answers fewer.
+answers fewer. Whoever has time says so, and waits a little for others to share an fsync with.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class _Entry:
     kind: bytes
     build: Callable[[], Frame | None]
     size: int
+    due: float
     future: Future[bool] = field(default_factory=Future)
 
 
@@ -97,6 +98,7 @@ class Spool:
         self._others = journal.size_of(folder)
         self._waiting: deque[_Entry] = deque()
         self._waiting_bytes = 0
+        self._due = 0.0  # the first of those that wait, on the monotonic clock
         self._changed = threading.Condition()
         self._closing = False
         self._needed = 0
@@ -122,28 +124,35 @@ class Spool:
             self.full = False
         return not self.full
 
-    def put(self, kind: bytes, build: Callable[[], Frame | None], size: int) -> Future[bool]:
+    def put(
+        self, kind: bytes, build: Callable[[], Frame | None], size: int, *, gather_s: float = 0.0
+    ) -> Future[bool]:
         """Hand something over to be written.
 
         Args:
             kind: of the frame.
             build: makes the frame, in the writing thread; None when there is nothing to keep.
             size: bytes it holds in memory until then.
+            gather_s: how long it may wait for others to share an fsync with.
 
         Returns:
             Done when the frame is written (and synced, where `durable`); true if there was one.
             Fails with `SpoolFull` or `StorageError`.
         """
-        entry = _Entry(kind, build, size)
+        due = time.monotonic() + (gather_s if self.limits.durable else 0.0)
+        entry = _Entry(kind, build, size, due)
         with self._changed:
             if self._closing:
                 self._fail(entry, SpoolFull("the server is shutting down"), "closing")
             elif kind == journal.UPLOAD and self._waiting_bytes + size > _QUEUED_BYTES:
                 self._fail(entry, SpoolFull("the spool's disk is too slow"), "slow_disk")
             else:
+                # The thread sleeps until the first is due; only an earlier one must wake it.
+                if not self._waiting or due < self._due:
+                    self._due = due
+                    self._changed.notify()
                 self._waiting.append(entry)
                 self._waiting_bytes += size
-                self._changed.notify()
         return entry.future
 
     def shipped(self) -> None:
@@ -163,8 +172,11 @@ class Spool:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._closing and not self._is_due():
-                    self._changed.wait(self._patience())
+                while not self._closing and not self._is_due():
+                    patience = self._patience()
+                    if patience is not None and patience <= 0:
+                        break
+                    self._changed.wait(patience)
                 batch = list(self._waiting)
                 self._waiting.clear()
                 self._waiting_bytes = 0
@@ -177,9 +189,11 @@ class Spool:
                 return
 
     def _patience(self) -> float | None:
-        if self._segment is None:
-            return None
-        return max(0.0, self._segment.born + self.limits.segment_s - time.monotonic())
+        """Seconds until there is something to do; None where nothing is to come."""
+        ends = [self._due] if self._waiting else []
+        if self._segment is not None:
+            ends.append(self._segment.born + self.limits.segment_s)
+        return min(ends) - time.monotonic() if ends else None
 
     def _is_due(self) -> bool:
         segment = self._segment
