@@ -336,6 +336,12 @@ def test_a_store_that_is_away_for_a_night_is_still_asked_in_the_morning(monkeypa
     assert pauses[3000] == poll_s
 
 
+async def _until_ready(client):
+    async with asyncio.timeout(60):
+        while (await client.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("default", ["", "toy"])
 def test_readiness_tells_that_the_store_is_away(serving, registry, monkeypatch, default):
     """It said that nothing was promoted yet, and to promote something."""
@@ -356,9 +362,7 @@ def test_readiness_tells_that_the_store_is_away(serving, registry, monkeypatch, 
             await live.first_look.wait()
             told = await running.client.get("/readyz")
             away = False
-            async with asyncio.timeout(60):
-                while (await running.client.get("/readyz")).status_code != 200:
-                    await asyncio.sleep(0.01)
+            await _until_ready(running.client)
             away = True
             while not live.trouble:
                 await asyncio.sleep(0.01)
@@ -393,9 +397,7 @@ def test_the_bundled_reader_answers_once_there_is_room_for_it(serving, toy_packa
             await live.first_look.wait()
             told = await running.client.get("/readyz")
             full = False
-            async with asyncio.timeout(60):
-                while (await running.client.get("/readyz")).status_code != 200:
-                    await asyncio.sleep(0.01)
+            await _until_ready(running.client)
             following.cancel()
             return told
 
