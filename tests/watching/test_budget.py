@@ -67,6 +67,20 @@ def test_the_next_hundred_are_the_queue_by_usefulness_then_the_rest(workspace: W
     assert next_hundred(workspace, "classes") == []
 
 
+def test_what_may_not_train_is_not_among_the_next_hundred(workspace: Workspace) -> None:
+    rows = [
+        {"task": "text", "sha256": f"{n:064x}", "path": f"images/{n}.png", "bytes": 1, "width": 9,
+         "height": 9, "phash": "0" * 16, "thumbnail": b"", "name": str(n), "source": "uploads",
+         "group": "", "split_asked": "", "split": "", "reason": "", "state": state,
+         "may_train": n % 2 == 0, "priority": 0.5, "created_at": _now()}
+        for n, state in enumerate(["queued", "queued", "new", "new"])
+    ]  # fmt: skip
+    with workspace.catalog.write() as connection:
+        connection.execute(samples.insert(), rows)
+    found = next_hundred(workspace, "text")
+    assert [(one["state"], one["sha256"][-1]) for one in found] == [("queued", "0"), ("new", "2")]
+
+
 def _now():
     from datetime import UTC, datetime
 

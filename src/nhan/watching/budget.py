@@ -133,11 +133,18 @@ def expected_gain(points: Sequence[Point]) -> tuple[Curve, Gain]:
 
 
 def next_hundred(workspace: Workspace, task: str) -> list[dict[str, Any]]:
-    """The samples to label next, the most useful first: those in the queue, then new ones."""
+    """The samples to label next, the most useful first: those in the queue, then new ones.
+
+    Only what may train: the label of any other brings no version nearer.
+    """
     waiting = (State.QUEUED, State.NEW)
     query = (
         sa.select(samples.c.id, samples.c.sha256, samples.c.priority, samples.c.state)
-        .where(samples.c.task == task, samples.c.state.in_(waiting))
+        .where(
+            samples.c.task == task,
+            samples.c.state.in_(waiting),
+            samples.c.may_train.is_(sa.true()),
+        )
         .order_by(sa.desc(samples.c.state == State.QUEUED), samples.c.priority.desc(), samples.c.id)
         .limit(HUNDRED)
     )
