@@ -118,6 +118,17 @@ def test_drift_names_what_changed_and_shows_it(workspace: Workspace, answered: A
     assert "brightness" in drifted_features(workspace, MODEL)
 
 
+def test_uploads_are_never_their_own_reference(workspace: Workspace, answered: Answered) -> None:
+    """The bundled reader has no training split here: its first uploads stand for one."""
+    light, dark = picture, lambda number: picture(number, light=60)
+    answered([light(n) for n in range(40)], [f"so {n * 37 % 100}" for n in range(40)])
+    assert measure_drift(workspace, MODEL) is None, "40 uploads were compared with themselves"
+    answered([dark(n) for n in range(40, 80)], [f"so {n * 37 % 100}" for n in range(40)])
+    found = measure_drift(workspace, MODEL)
+    assert (found["reference"]["count"], found["recent"]) == (40, 40)
+    assert "brightness" in found["drifted"]
+
+
 def test_fresh_labels_are_those_that_no_version_holds(
     workspace: Workspace, answered: Answered
 ) -> None:

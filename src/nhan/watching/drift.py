@@ -2,8 +2,9 @@
 
 Measured are the confidence of answers, the size, brightness and sharpness of pictures, the length
 of answers and the mix of what they are made of. The reference is the champion's dataset version;
-where it has none (the bundled reader), the first uploads that it answered. The outcome is an
-object, `watching/MODEL/drift.json`, for the console, the metrics and the schedule.
+where it has none (the bundled reader), the first uploads that it answered, half of them at most:
+what is recent is never compared with itself. The outcome is an object, `watching/MODEL/drift.json`,
+for the console, the metrics and the schedule.
 """
 
 from __future__ import annotations
@@ -58,8 +59,11 @@ def measure_drift(workspace: Workspace, model: str) -> dict[str, Any] | None:
     package = answering(workspace, model)
     if package is None:
         return None
-    recent = _answered(workspace, package, newest=True)
-    reference = _reference(workspace, package)
+    count = _RECENT if package.spec.dataset else min(_RECENT, _count(workspace, package) // 2)
+    if count < _MIN_RECENT:
+        return None
+    recent = _answered(workspace, package, count, newest=True)
+    reference = _reference(workspace, package, count)
     if len(recent) < _MIN_RECENT or len(reference.traits) < _MIN_RECENT:
         return None
     threshold = workspace.settings.loop.drift_psi
@@ -129,19 +133,26 @@ def _add(
     }
 
 
-def _answered(workspace: Workspace, package: Package, *, newest: bool) -> list[Traits]:
+def _count(workspace: Workspace, package: Package) -> int:
+    """How many answers of a version there are; no more than are compared count."""
+    some = (
+        sa.select(predictions.c.id)
+        .where(*_given_by(workspace, package))
+        .limit(_RECENT + _REFERENCE)
+    )
+    with workspace.catalog.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0
+
+
+def _answered(workspace: Workspace, package: Package, count: int, *, newest: bool) -> list[Traits]:
     """The newest, or the first, answers of a version; one for each picture."""
     order = predictions.c.at.desc() if newest else predictions.c.at
     query = (
         sa.select(predictions, samples.c.sha256, samples.c.path, samples.c.width, samples.c.height)
         .join(samples, samples.c.id == predictions.c.sample_id)
-        .where(
-            predictions.c.model == package.spec.name,
-            predictions.c.version == str(package.spec.version),
-            *_own(workspace, package),
-        )
+        .where(*_given_by(workspace, package))
         .order_by(order)
-        .limit(_RECENT)
+        .limit(count)
     )
     with workspace.catalog.read() as connection:
         rows = list(connection.execute(query).mappings())
@@ -161,15 +172,16 @@ def _answered(workspace: Workspace, package: Package, *, newest: bool) -> list[T
     ]
 
 
-def _own(workspace: Workspace, package: Package) -> list[sa.ColumnElement[bool]]:
-    """Leaves out what the bundled reader answered under the same number, before this version."""
+def _given_by(workspace: Workspace, package: Package) -> list[sa.ColumnElement[bool]]:
+    """A version's answers, without the bundled reader's under the same number before it."""
+    name, version = package.spec.name, package.spec.version
+    own = [predictions.c.model == name, predictions.c.version == str(version)]
     bundled = bundled_package()
-    names = package.spec.name, package.spec.version
-    if bundled is None or (bundled.spec.name, bundled.spec.version) != names:
-        return []
+    if bundled is None or (bundled.spec.name, bundled.spec.version) != (name, version):
+        return own
     if package.store is not workspace.store:
-        return []
-    return [predictions.c.at >= datetime.fromisoformat(package.spec.created)]
+        return own
+    return [*own, predictions.c.at >= datetime.fromisoformat(package.spec.created)]
 
 
 @dataclass(frozen=True)
@@ -189,10 +201,10 @@ class _Reference:
     uploads_of: str = ""
 
 
-def _reference(workspace: Workspace, package: Package) -> _Reference:
-    """What the version was trained on; kept, because it never changes."""
+def _reference(workspace: Workspace, package: Package, count: int) -> _Reference:
+    """What the version was trained on, kept because it never changes; else its first uploads."""
     if not package.spec.dataset:
-        first = _answered(workspace, package, newest=False)
+        first = _answered(workspace, package, count, newest=False)
         confidence = numbers(first, "confidence")[0]
         return _Reference(f"first uploads of {package.ref}", first, confidence, package.ref)
     name, place = package.spec.name, f"reference-{package.spec.version}.json"
