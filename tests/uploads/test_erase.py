@@ -177,6 +177,24 @@ def test_a_user_is_given_everything_and_nothing_of_others(workspace, upload, cor
     assert entry["corrections"][0]["given_by"] == "somebody else"
 
 
+def test_a_user_is_given_what_they_said_of_others_pictures(workspace, upload, correct):
+    mine, other = upload(1, user="lan"), upload(2, user="an")
+    correct(mine.id, "một", "lan")
+    correct(other.id, "hai", "lan")
+    correct(other.id, "ba", "khách")
+    report = export_user(workspace, "lan", workspace.root / "lan")
+    assert (report.uploads, report.corrections) == (1, 1)
+    document = json.loads((workspace.root / "lan" / "uploads.json").read_text("utf-8"))
+    (entry,) = document["corrections_of_others"]
+    assert (entry["prediction"], entry["label"]) == (other.id, "hai")
+    # Who only corrected has sent no picture, and is given what they said all the same.
+    report = export_user(workspace, "khách", workspace.root / "guest")
+    assert (report.uploads, report.corrections) == (0, 1)
+    document = json.loads((workspace.root / "guest" / "uploads.json").read_text("utf-8"))
+    assert document["uploads"] == []
+    assert [one["label"] for one in document["corrections_of_others"]] == ["ba"]
+
+
 def test_uploads_that_nobody_labelled_expire(workspace, upload, correct):
     workspace.settings.uploads.keep_days = 30
     old = datetime.now(UTC) - timedelta(days=31)

@@ -101,6 +101,13 @@ def refused_samples(connection: sa.Connection, ids: Iterable[int]) -> set[int]:
     return found
 
 
+def corrections_by(connection: sa.Connection, user: str) -> Sequence[sa.RowMapping]:
+    """What a user said of anybody's pictures, in order: `prediction_id`, `value`, `at`."""
+    query = sa.select(corrections.c.prediction_id, corrections.c.value, corrections.c.at)
+    query = query.where(corrections.c.given_by == user)
+    return connection.execute(query.order_by(corrections.c.at, corrections.c.id)).mappings().all()
+
+
 def write_predictions(connection: sa.Connection, rows: Sequence[PredictionRow]) -> None:
     """Add predictions that are not there yet; see `known_predictions`."""
     if rows:

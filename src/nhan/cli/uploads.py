@@ -110,7 +110,7 @@ def export(
     out: Path = typer.Option(metavar="DIR", help="A new folder."),
     json: bool = typer.Option(False, "--json", help="One JSON document on stdout."),
 ) -> None:
-    """Write everything kept of one user: their pictures, and uploads.json.
+    """Write everything kept of one user: their pictures, what they corrected, uploads.json.
 
     Example: nhan uploads export --user lan --out lan/
     """
@@ -123,6 +123,8 @@ def export(
         return
     typer.echo(str(report.folder))
     stderr.print(f"{report.uploads} uploads, {report.missing} without their picture", markup=False)
+    if report.corrections:
+        stderr.print(f"{report.corrections} corrections of others' pictures", markup=False)
 
 
 def _print_intake(report: IntakeReport) -> None:

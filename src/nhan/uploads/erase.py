@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
-
 from nhan.catalog.schema import corrections, events, labels
-from nhan.catalog.uploads import list_uploads
+from nhan.catalog.uploads import corrections_by, list_uploads
 from nhan.datasets.read import list_datasets, open_dataset
 from nhan.errors import NotFound, UserError
 from nhan.models.registry import Registry
@@ -131,12 +129,11 @@ def _make_anonymous(workspace: Workspace, user: str, going: set[str], *, dry_run
     """Take a user's name off the corrections they gave to others' uploads; the labels stay."""
     catalog, store = workspace.catalog, workspace.store
     with catalog.read() as connection:
-        query = sa.select(corrections.c.id, corrections.c.prediction_id)
-        found = connection.execute(query.where(corrections.c.given_by == user)).all()
-    given = [row for row in found if row.prediction_id not in going]
+        found = [row["prediction_id"] for row in corrections_by(connection, user)]
+    given = [prediction for prediction in found if prediction not in going]
     if dry_run:
         return len(given)
-    for prediction in {row.prediction_id for row in given}:
+    for prediction in set(given):
         prefix = layout.corrections_prefix(prediction)
         for number, entry in NumberedLog(store, prefix).entries():
             if entry.get("given_by") == user:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nhan.catalog.uploads import UploadRow, list_uploads
+from nhan.catalog.uploads import UploadRow, corrections_by, list_uploads
 from nhan.errors import Conflict, NotFound
 from nhan.storage import NumberedLog
 from nhan.uploads import record as layout
@@ -21,21 +21,29 @@ class ExportReport:
 
     Attributes:
         missing: pictures that are no longer in the store.
+        corrections: what the user said of others' pictures.
     """
 
     folder: Path
     uploads: int
     missing: int
+    corrections: int
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        return {"folder": str(self.folder), "uploads": self.uploads, "missing": self.missing}
+        return {
+            "folder": str(self.folder),
+            "uploads": self.uploads,
+            "missing": self.missing,
+            "corrections_of_others": self.corrections,
+        }
 
 
 def export_user(workspace: Workspace, user: str, folder: Path) -> ExportReport:
     """Write a user's pictures as they were sent, and `uploads.json` with what is known of each.
 
-    What waits in the inbox is taken in first, so that nothing is left out.
+    With it go the corrections that they gave to others' pictures, without those pictures. What
+    waits in the inbox is taken in first, so that nothing is left out.
 
     Raises:
         NotFound: nothing is kept of that user.
@@ -58,11 +66,29 @@ def export_user(workspace: Workspace, user: str, folder: Path) -> ExportReport:
             (folder / "pictures" / name).write_bytes(data)
             entry["file"] = f"pictures/{name}"
         entries.append(entry)
-    if not entries:
+    said = _said_of_others(workspace, user, {entry["id"] for entry in entries})
+    if not entries and not said:
         raise NotFound(f"nothing is kept of user {user!r}", hint="nhan uploads list")
-    document = json.dumps({"user": user, "uploads": entries}, ensure_ascii=False, indent=1)
-    (folder / "uploads.json").write_text(document, encoding="utf-8")
-    return ExportReport(folder, len(entries), missing)
+    document = {"user": user, "uploads": entries, "corrections_of_others": said}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "uploads.json").write_text(
+        json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8"
+    )
+    return ExportReport(folder, len(entries), missing, len(said))
+
+
+def _said_of_others(workspace: Workspace, user: str, own: set[str]) -> list[dict[str, Any]]:
+    with workspace.catalog.read() as connection:
+        given = corrections_by(connection, user)
+    return [
+        {
+            "prediction": row["prediction_id"],
+            "label": row["value"],
+            "at": row["at"].isoformat(timespec="milliseconds"),
+        }
+        for row in given
+        if row["prediction_id"] not in own
+    ]
 
 
 def _entry(workspace: Workspace, row: UploadRow) -> dict[str, Any]:
