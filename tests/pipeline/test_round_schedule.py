@@ -163,6 +163,7 @@ def test_a_round_that_cannot_even_begin_is_not_taken_for_the_last_one(
     began(loop, timedelta(hours=1))
     settings(loop.root, look_s=0.01)
     monkeypatch.setenv("NHAN_LOOP__DATASET", "a/b")  # no dataset can be called so
+    monkeypatch.setattr(Watch, "_keep_up", lambda _: None)  # that says it too
     with Workspace.open(loop.root) as workspace:
         said, wanted = said_and_wanted(workspace, lambda watch: watch._round("a test"))
     assert said == ["a round begins: a test", "no round began (exit 2); see above"]
@@ -203,6 +204,40 @@ def test_an_error_that_nobody_foresaw_costs_one_look_not_the_watch(
     assert [one for one in said if one.startswith("intake")] == [
         "intake: unexpected ZeroDivisionError: one odd upload"
     ]
+
+
+def test_while_a_round_is_at_work_uploads_are_taken_in_and_webhooks_sent(
+    loop: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A training may take hours; receivers of webhooks do not wait for its end."""
+    settings(loop.root, look_s=0.01)
+    enough = tmp_path / "enough"
+    at_work = (
+        "import pathlib, time\n"
+        "end = time.monotonic() + 60\n"
+        f"while time.monotonic() < end and not pathlib.Path({str(enough)!r}).exists():\n"
+        "    time.sleep(0.02)"
+    )
+    begin = subprocess.Popen
+    monkeypatch.setattr(
+        schedule.subprocess, "Popen",
+        lambda _, **options: begin([sys.executable, "-c", at_work], **options),
+    )  # fmt: skip
+    done: list[str] = []
+
+    def note(what: str) -> Callable[[Workspace], None]:
+        def act(_: Workspace) -> None:
+            done.append(what)
+            if {"intake", "webhooks"} <= set(done):
+                enough.touch()
+
+        return act
+
+    monkeypatch.setattr(schedule, "take_in", note("intake"))
+    monkeypatch.setattr(schedule, "notify", note("webhooks"))
+    with Workspace.open(loop.root) as workspace:
+        said_and_wanted(workspace, lambda watch: watch._round("a test"))
+    assert {"intake", "webhooks"} <= set(done)
 
 
 def test_a_signal_waits_for_no_lock_that_the_interrupted_code_may_hold(loop: Workspace) -> None:

@@ -152,14 +152,18 @@ class Watch:
             self._stop.wait(_TICK_S)
 
     def _look(self) -> None:
-        """Take in what came, tell who wants to be told, and see whether it is enough."""
+        """Keep up with what happens, and see whether it is enough for a round."""
+        self._keep_up()
+        self._try("new labels", self._weigh)
+
+    def _keep_up(self) -> None:
+        """Take in what came and tell who wants to be told; also while a round is at work."""
         self._looks += 1
         self._try("intake", lambda: take_in(self._workspace))
         if self._looks % _ASK_EVERY == 1:
             self._try("watching", self._look_back)
             self._try("labels", lambda: fetch_labels(self._workspace, self._plan().task))
         self._try("webhooks", lambda: notify(self._workspace))
-        self._try("new labels", self._weigh)
 
     def _look_back(self) -> None:
         plan = self._plan()
@@ -235,10 +239,14 @@ class Watch:
         process = subprocess.Popen(  # noqa: S603  our own program
             command, env={**os.environ}, start_new_session=True
         )
+        next_look = time.monotonic() + self._settings.look_s
         while process.poll() is None:
             if self._stop.wait(_TICK_S):
                 self._end(process)
                 return
+            if time.monotonic() >= next_look:
+                self._keep_up()
+                next_look = time.monotonic() + self._settings.look_s
         newest = self._newest()
         if not newest or newest[0].plan.number in ended_before:
             self._tell("begin", f"no round began (exit {process.returncode}); see above")
