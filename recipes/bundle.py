@@ -1,15 +1,19 @@
 """Make the reader that comes with Nhãn from a training run, with all its numbers.
 
     python recipes/bundle.py RUN_FOLDER [--dev FOLDER]… [--lines N] [--name vi-line]
+    python recipes/bundle.py --again [--dev FOLDER]… [--lines N]
 
 RUN_FOLDER is what `nhan train --config recipes/vi-line.toml --out RUN_FOLDER` writes; its
 `best.safetensors` is taken as it stands, so a run that goes on is not disturbed. Needs the fonts
 of `recipes/fonts.sh` (NHAN_FONTS). Rewrites `src/nhan/models/bundled/` and the numbers in
-`docs/reader.md`; may be run again for every better checkpoint, and numbers the versions.
+`docs/reader.md`; may be run again for every better checkpoint, and numbers the versions. With
+`--again` the reader that is there keeps its weights and files; only its confidence is fitted and
+its scores are taken anew, while its speed stands as it was measured.
 
 Nothing is fitted on the folders given with `--dev`: they are only scored. Confidence is fitted on
-made lines of other seeds than the training's, int8 is judged on others again, and the scores for
-unseen fonts come from families that the training never drew.
+made lines of other seeds than the training's, int8 is judged on others again. The scores for
+unseen fonts come from families that the training never drew; so do the lines that confidence is
+fitted on, other ones.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,7 @@ from bundle_scores import (
     calibration_of,
     difference,
     folder,
+    held_out_families,
     made,
     read,
     row,
@@ -72,41 +78,47 @@ READING: dict[str, Any] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.add_argument("run", type=Path, nargs="?", help="folder of a training run")
+    parser.add_argument("--again", action="store_true", help="only fit confidence and score")
     parser.add_argument("--dev", type=Path, action="append", default=[], help="only scored")
     parser.add_argument("--lines", type=int, default=400, help="per recipe of unseen fonts")
     parser.add_argument("--name", default="vi-line")
     parser.add_argument("--target", type=Path, default=TARGET)
     parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     given = parser.parse_args()
-    bundle(
-        given.run,
-        target=given.target,
-        docs=given.docs,
-        name=given.name,
-        dev=given.dev,
-        lines=given.lines,
-    )
+    if given.again == (given.run is not None):
+        parser.error("name the folder of a run, or give --again")
+    judging = Judging(given.dev, given.lines)
+    if given.again:
+        again(given.target, given.docs, judging)
+    else:
+        bundle(given.run, given.target, given.docs, judging, name=given.name)
 
 
-def bundle(
-    run: Path, *, target: Path, docs: Path, name: str, dev: Sequence[Path], lines: int
-) -> None:
+@dataclass(frozen=True)
+class Judging:
+    """What a reader is measured on.
+
+    Attributes:
+        dev: folders of real pictures, only scored.
+        lines: made lines per recipe of unseen fonts.
+    """
+
+    dev: Sequence[Path]
+    lines: int
+
+
+def bundle(run: Path, target: Path, docs: Path, judging: Judging, *, name: str) -> None:
     """Export, choose between float and int8, calibrate, score, write."""
     best = load_checkpoint(run / BEST)
     before = earlier(best)
     learner = learner_of(best)
     recipe = training_recipe(best)
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - began:5.0f} s  {text}", flush=True)
-
-    say(f"weights after {best.facts['seen']:,} lines; making lines to judge on")
-    judged = made(recipe, lines, seed=SEED + 100)
+    _say(f"weights after {best.facts['seen']:,} lines; making lines to judge on")
+    judged = made(recipe, judging.lines, seed=SEED + 100)
     seen = made(recipe, 128, seed=SEED + 200)
     float32, agreement = export_onnx(learner, _prepared(learner, judged[:64]))
-    say(f"exported; scores differ by up to {agreement.max_difference:.1g}")
+    _say(f"exported; scores differ by up to {agreement.max_difference:.1g}")
     spec: dict[str, Any] = {
         "task": best.facts["task"],
         "serve": MODEL,
@@ -122,29 +134,15 @@ def bundle(
     standing = open_predictor(files, spec)
     candidate = open_predictor({MODEL_INT8: small}, {**spec, "serve": MODEL_INT8})
     int8 = compare_int8(standing, candidate, judged)
-    say(int8["words"])
+    _say(int8["words"])
     if int8["kept"]:
-        files, standing = {MODEL_INT8: small}, candidate
+        files = {MODEL_INT8: small}
         spec["serve"] = MODEL_INT8
 
-    say("fitting confidence")
-    fitted = read(standing, calibration_lines(recipe, 4 * lines))
-    spec["calibration"] = choose(
-        [one.confidence for one in fitted], [one.right for one in fitted]
-    ).to_dict()
-    reader = open_predictor(files, spec)
-
-    say("reading lines in unseen fonts")
-    tests = {"unseen fonts": read(reader, unseen_fonts(lines))}
-    pictures = judged
-    for path in dev:
-        pictures = folder(path)
-        tests[f"dev: {path.name}"] = read(reader, pictures)
     facts = {key: best.facts[key] for key in ("task", "options", "vocabulary", "config")}
     # Where on this machine the run began is nobody's business; `before` tells from what.
     facts["config"] = {**facts["config"], "start_from": ""}
     facts["reading"] = READING
-    files[WEIGHTS] = to_bytes(Checkpoint(best.best_weights, facts), half=True)
     numbers = {
         "run": run.name,
         "seen": best.facts["seen"] + sum(each["seen"] for each in before),
@@ -153,14 +151,64 @@ def bundle(
         "parameters": sum(part.numel() for part in learner.network.parameters()),
         "export": agreement.to_dict(),
         "int8": int8,
-        "calibrated_on": len(fitted),
-        "speed": speed(reader, pictures),
-        "bytes": {file: len(data) for file, data in files.items()},
-        "tests": {title: table(reads) for title, reads in tests.items()},
     }
-    files[METRICS] = json.dumps(numbers, ensure_ascii=False, indent=1).encode()
+    numbers |= judge(files, spec, recipe, judging)
+    pictures = folder(judging.dev[-1]) if judging.dev else judged
+    numbers["speed"] = speed(open_predictor(files, spec), pictures)
+    files[WEIGHTS] = to_bytes(Checkpoint(best.best_weights, facts), half=True)
     files[page.SOURCES] = page.sources(recipe).encode()
     spec["about"] = page.about(best.facts, numbers)
+    write(files, spec, numbers, target, docs, name=name)
+
+
+def again(target: Path, docs: Path, judging: Judging) -> None:
+    """Fit the confidence of the reader that is there, and score it anew."""
+    spec = json.loads((target / SPEC_FILE).read_text("utf-8"))
+    numbers = json.loads((target / METRICS).read_text("utf-8"))
+    files = {file: (target / file).read_bytes() for file in spec["files"] if file != METRICS}
+    spec |= READING
+    recipe = training_recipe(load_checkpoint(target / WEIGHTS))
+    numbers |= judge({spec["serve"]: files[spec["serve"]]}, spec, recipe, judging)
+    write(files, spec, numbers, target, docs, name=spec["name"])
+
+
+def judge(
+    files: Mapping[str, bytes], spec: dict[str, Any], recipe: Recipe, judging: Judging
+) -> dict[str, Any]:
+    """Fit `spec`'s calibration and take the scores of the reader that these files are."""
+    _say("fitting confidence")
+    raw = open_predictor(files, {**spec, "calibration": {"method": "none"}})
+    fitted = read(raw, calibration_lines(recipe, 6 * judging.lines))
+    spec["calibration"] = choose(
+        [one.confidence for one in fitted],
+        [one.right for one in fitted],
+        [len(one.answer) for one in fitted],
+    ).to_dict()
+    reader = open_predictor(files, spec)
+    _say("reading lines in unseen fonts")
+    tests = {"unseen fonts": read(reader, unseen_fonts(judging.lines))}
+    for path in judging.dev:
+        tests[f"dev: {path.name}"] = read(reader, folder(path))
+    return {
+        "calibrated_on": len(fitted),
+        "tests": {title: table(reads) for title, reads in tests.items()},
+    }
+
+
+def write(
+    files: dict[str, bytes],
+    spec: Mapping[str, Any],
+    numbers: dict[str, Any],
+    target: Path,
+    docs: Path,
+    *,
+    name: str,
+) -> None:
+    """The package in place of the one that is there, and its numbers in the docs."""
+    numbers["bytes"] = {
+        file: len(data) for file, data in files.items() if file not in (METRICS, page.SOURCES)
+    }
+    files[METRICS] = json.dumps(numbers, ensure_ascii=False, indent=1).encode()
     version = _version(target, files[WEIGHTS])
     for old in target.glob("*.*"):
         if old.suffix != ".py":
@@ -168,8 +216,15 @@ def bundle(
     package = write_package(target, files, spec, name=name, version=version)
     (target / CARD_FILE).write_text(page.card(package.spec.to_dict(), numbers), encoding="utf-8")
     page.update(docs, package.spec.to_dict(), numbers)
-    say(f"{package.ref}: {sum(numbers['bytes'].values()) / 1e6:.1f} MB in {target}")
+    _say(f"{package.ref}: {sum(numbers['bytes'].values()) / 1e6:.1f} MB in {target}")
     print(page.score_table(numbers))
+
+
+_BEGAN = time.monotonic()
+
+
+def _say(text: str) -> None:
+    print(f"{time.monotonic() - _BEGAN:5.0f} s  {text}", flush=True)
 
 
 def training_recipe(best: Checkpoint) -> Recipe:
@@ -204,11 +259,13 @@ def earlier(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def calibration_lines(recipe: Recipe, count: int) -> list[Sample]:
-    """Lines to fit confidence on: all of the training's kinds, as hard as they can be made.
+    """Lines to fit confidence on: all of the training's kinds, in fonts that it never drew.
 
-    Real pictures are harder than usual lines, and a fit on those promises too much.
+    As hard as they can be made, too. Real pictures are harder than usual lines and hardly ever in
+    a font of the training's, and a fit on those promises too much.
     """
-    return made(recipe.with_(difficulty=1.0), count, seed=SEED + 300)
+    strange = recipe.with_(difficulty=1.0, fonts_only=held_out_families(), fonts_without=())
+    return made(strange, count, seed=SEED + 300)
 
 
 def compare_int8(float32: Predictor, int8: Predictor, judged: Sequence[Sample]) -> dict[str, Any]:

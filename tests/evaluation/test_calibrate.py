@@ -11,6 +11,8 @@ from nhan.evaluation import calibrate as module
 from nhan.evaluation.calibrate import calibrate, choose
 from nhan.evaluation.reliability import reliability
 
+SHORT = [1] * 2000
+
 
 def answers(truth, count: int = 2000, seed: int = 0):
     """Scores spread over 0..1, each right as often as `truth(score)` says."""
@@ -28,7 +30,7 @@ def answers(truth, count: int = 2000, seed: int = 0):
     ],
 )
 def test_chosen_calibration_mends_unseen_answers(truth, before):
-    chosen = choose(*answers(truth))
+    chosen = choose(*answers(truth), SHORT)
     scores, right = answers(truth, seed=1)
     assert reliability(scores, right).ece > before
     assert reliability([chosen.confidence(s) for s in scores], right).ece < 0.06
@@ -36,12 +38,22 @@ def test_chosen_calibration_mends_unseen_answers(truth, before):
 
 def test_honest_scores_are_left_alone():
     scores, right = answers(lambda s: s)
-    chosen = choose(scores, right)
+    chosen = choose(scores, right, SHORT)
     assert reliability([chosen.confidence(s) for s in scores], right).ece < 0.04
 
 
+def test_the_length_counts_where_it_tells_something():
+    scores, right = answers(lambda s: s)
+    rng = np.random.default_rng(2)
+    symbols = rng.integers(1, 80, len(scores)).tolist()
+    assert choose(scores, right, symbols).length == 0
+    odds = np.log(np.array(scores) / (1 - np.array(scores))) + np.log1p(symbols) - 3
+    right = (rng.random(len(scores)) < 1 / (1 + np.exp(-odds))).tolist()
+    assert choose(scores, right, symbols).length == pytest.approx(1, abs=0.2)
+
+
 def test_a_handful_of_samples_calibrates_nothing():
-    assert choose([0.9] * 49, [True] * 49).method == "none"
+    assert choose([0.9] * 49, [True] * 49, [5] * 49).method == "none"
 
 
 def test_an_unpublished_package_is_calibrated_on_validation(
@@ -50,11 +62,13 @@ def test_an_unpublished_package_is_calibrated_on_validation(
     """At gain 0.94 rows without a 9 are right but unsure: confidence must rise."""
     ref = make_dataset(validation=rows(120), test=rows(5))
     seen = {}
-    monkeypatch.setattr(module, "choose", lambda s, r: seen.update(s=s, r=r) or choose(s, r))
+    monkeypatch.setattr(
+        module, "choose", lambda s, r, n: seen.update(s=s, r=r, n=n) or choose(s, r, n)
+    )
     table = calibrate(
         {"model.onnx": bars.model(0.94)}, bars.spec(), open_dataset(workspace.store, ref)
     )
-    assert len(seen["s"]) == 120
+    assert len(seen["s"]) == len(seen["n"]) == 120
     assert 0 < sum(seen["r"]) < 120
     assert table["method"] in {"temperature", "isotonic"}
     assert workspace.store.folders("models") == []

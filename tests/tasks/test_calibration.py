@@ -49,6 +49,13 @@ def test_temperature(score: float, temperature: float, bias: float, confidence: 
     assert calibration.confidence(score) == pytest.approx(confidence, abs=1e-5)
 
 
+def test_the_length_adds_to_the_logit() -> None:
+    calibration = Calibration("temperature", temperature=1.0, length=0.5)
+    assert calibration.confidence(0.5) == 0.5
+    assert calibration.confidence(0.5, 8) == pytest.approx(0.75)  # half of ln 9: odds of 3
+    assert calibration.confidence(0.5, 0) == 0.5
+
+
 def test_isotonic_draws_straight_lines_between_points() -> None:
     calibration = Calibration("isotonic", points=((0.0, 0.1), (0.5, 0.3), (1.0, 0.9)))
     assert calibration.confidence(0.0) == pytest.approx(0.1)
@@ -61,6 +68,19 @@ def test_the_fit_finds_the_temperature_and_bias() -> None:
     assert fitted.method == "temperature"
     assert fitted.temperature == pytest.approx(2.5, rel=0.1)
     assert fitted.bias == pytest.approx(0.5, abs=0.12)
+
+
+def test_the_fit_finds_what_the_length_is_worth() -> None:
+    rng = np.random.default_rng(2)
+    symbols = rng.integers(1, 80, 8000)
+    raw = 1 / (1 + np.exp(-rng.normal(0.0, 2.0, 8000)))
+    logits = np.log(raw / (1 - raw)) / 1.5 - 1.0 + 0.6 * np.log1p(symbols)
+    right = rng.random(8000) < 1 / (1 + np.exp(-logits))
+    fitted = fit_temperature(raw.tolist(), right.tolist(), symbols.tolist())
+    assert fitted.temperature == pytest.approx(1.5, rel=0.1)
+    assert fitted.length == pytest.approx(0.6, abs=0.12)
+    assert fitted.bias == pytest.approx(-1.0, abs=0.4)
+    assert fit_temperature(raw.tolist(), right.tolist()).length == 0
 
 
 @pytest.mark.parametrize("fit", [fit_temperature, fit_isotonic])
@@ -97,6 +117,10 @@ def test_scores_that_mislead_give_nearly_the_same_confidence_to_all() -> None:
     wrong = 1 - np.mean(right)
     assert fitted.confidence(0.1) == pytest.approx(wrong, abs=0.06)
     assert fitted.confidence(0.9) == pytest.approx(wrong, abs=0.06)
+    symbols = np.random.default_rng(3).integers(1, 80, len(scores))
+    fitted = fit_temperature(scores, [not r for r in right], symbols.tolist())
+    assert fitted.confidence(0.1, 20) == pytest.approx(wrong, abs=0.08)
+    assert fitted.confidence(0.9, 20) == pytest.approx(wrong, abs=0.08)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +128,7 @@ def test_scores_that_mislead_give_nearly_the_same_confidence_to_all() -> None:
     [
         Calibration(),
         Calibration("temperature", temperature=1.7, bias=-0.2),
+        Calibration("temperature", temperature=1.7, bias=-0.2, length=0.4),
         Calibration("isotonic", points=((0.0, 0.1), (1.0, 0.9))),
     ],
 )

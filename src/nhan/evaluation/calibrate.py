@@ -21,13 +21,14 @@ _FOLDS = 5
 # Fewer samples than this cannot tell one calibration from another.
 _MIN_SAMPLES = 50
 
-Fit = Callable[[Sequence[float], Sequence[bool]], Calibration]
+Fit = Callable[[Sequence[float], Sequence[bool], Sequence[int]], Calibration]
 
 # From the simplest to the most flexible: a tie goes to the simpler.
 _METHODS: tuple[Fit, ...] = (
-    lambda _scores, _right: Calibration(),
+    lambda _scores, _right, _symbols: Calibration(),
+    lambda scores, right, _symbols: fit_temperature(scores, right),
     fit_temperature,
-    fit_isotonic,
+    lambda scores, right, _symbols: fit_isotonic(scores, right),
 )
 
 
@@ -70,29 +71,35 @@ def calibrate(
         task.rate(truth, answer.value).errors == 0
         for truth, answer in zip(truths, answers, strict=True)
     ]
-    return choose([answer.confidence for answer in answers], right).to_dict()
+    symbols = [len(task.symbols(answer.value)) for answer in answers]
+    return choose([answer.confidence for answer in answers], right, symbols).to_dict()
 
 
-def choose(scores: Sequence[float], right: Sequence[bool]) -> Calibration:
+def choose(scores: Sequence[float], right: Sequence[bool], symbols: Sequence[int]) -> Calibration:
     """The method whose confidences fit unseen answers best: five folds, Brier score.
 
     Args:
         scores: raw scores, 0..1.
         right: whether each answer was wholly right.
+        symbols: how many symbols each answer has.
     """
     if len(scores) < _MIN_SAMPLES:
         return Calibration()
-    best = min(_METHODS, key=lambda fit: _brier(fit, np.asarray(scores), np.asarray(right)))
-    return best(scores, right)
+    s, r, n = np.asarray(scores), np.asarray(right), np.asarray(symbols)
+    best = min(_METHODS, key=lambda fit: _brier(fit, s, r, n))
+    return best(scores, right, symbols)
 
 
-def _brier(fit: Fit, scores: np.ndarray, right: np.ndarray) -> float:
+def _brier(fit: Fit, scores: np.ndarray, right: np.ndarray, symbols: np.ndarray) -> float:
     """The Brier score of confidences that were fitted without the samples they are for."""
     fold = np.random.default_rng(0).permutation(len(scores)) % _FOLDS
     confidences = np.empty(len(scores))
     for held_out in range(_FOLDS):
         rest = fold != held_out
-        fitted = fit(scores[rest].tolist(), right[rest].tolist())
-        confidences[~rest] = [fitted.confidence(score) for score in scores[~rest].tolist()]
+        fitted = fit(scores[rest].tolist(), right[rest].tolist(), symbols[rest].tolist())
+        confidences[~rest] = [
+            fitted.confidence(score, count)
+            for score, count in zip(scores[~rest].tolist(), symbols[~rest].tolist(), strict=True)
+        ]
     # Rounded, so that differences that are none leave the simpler method in place.
     return round(reliability(confidences, right).brier, 4)

@@ -21,13 +21,16 @@ _EDGE = 1e-6
 
 @dataclass(frozen=True)
 class Calibration:
-    """A monotone map from raw scores 0..1 to confidences 0..1.
+    """A map from raw scores 0..1 to confidences 0..1, rising with the score.
 
     Attributes:
-        method: `none`; `temperature`: sigmoid(logit(score) / temperature + bias), after Guo et
-            al. 2017 with Platt's bias; `isotonic`: straight lines between points.
+        method: `none`; `temperature`: sigmoid(logit(score) / temperature + bias + length ·
+            log(1 + symbols)), after Guo et al. 2017 with Platt's bias; `isotonic`: straight lines
+            between points.
         temperature: above 1 for a network that is too sure of itself.
         bias: added to the logit.
+        length: what an answer of many symbols is due beyond its score: above 0 where a long line
+            that scores as much as a short one is more often right.
         points: pairs (score, confidence), both rising, for `isotonic`.
 
     Raises:
@@ -37,6 +40,7 @@ class Calibration:
     method: str = "none"
     temperature: float = 1.0
     bias: float = 0.0
+    length: float = 0.0
     points: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
@@ -65,22 +69,37 @@ class Calibration:
             method=str(numbers.get("method", "none")),
             temperature=float(numbers.get("temperature", 1.0)),
             bias=float(numbers.get("bias", 0.0)),
+            length=float(numbers.get("length", 0.0)),
             points=points,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, only those that the method uses."""
         if self.method == "temperature":
-            return {"method": self.method, "temperature": self.temperature, "bias": self.bias}
+            numbers = {"temperature": self.temperature, "bias": self.bias}
+            return {
+                "method": self.method,
+                **numbers,
+                **({"length": self.length} if self.length else {}),
+            }
         if self.method == "isotonic":
             return {"method": self.method, "points": [list(point) for point in self.points]}
         return {"method": self.method}
 
-    def confidence(self, score: float) -> float:
-        """The calibrated confidence of one raw score, both 0..1."""
+    def confidence(self, score: float, symbols: int = 0) -> float:
+        """The calibrated confidence of one answer.
+
+        Args:
+            score: raw, 0..1.
+            symbols: what the answer is made of (`Task.symbols`): a text's characters.
+
+        Returns:
+            0..1.
+        """
         if self.method == "temperature":
             score = min(max(score, _EDGE), 1 - _EDGE)
             logit = math.log(score / (1 - score)) / self.temperature + self.bias
+            logit += self.length * math.log1p(symbols)
             return 1 / (1 + math.exp(-max(min(logit, 500.0), -500.0)))
         if self.method == "isotonic":
             scores, confidences = zip(*self.points, strict=True)
@@ -88,8 +107,10 @@ class Calibration:
         return score
 
 
-def fit_temperature(scores: Sequence[float], right: Sequence[bool]) -> Calibration:
-    """The temperature and bias of the greatest likelihood.
+def fit_temperature(
+    scores: Sequence[float], right: Sequence[bool], symbols: Sequence[int] = ()
+) -> Calibration:
+    """The temperature and bias of the greatest likelihood, and the length's share where it is told.
 
     A weak pull towards temperature 1 and bias 0 (as strong as two lines) keeps the answer finite
     where every line is right, or every line is wrong. Where the score says nothing about being
@@ -98,6 +119,7 @@ def fit_temperature(scores: Sequence[float], right: Sequence[bool]) -> Calibrati
     Args:
         scores: raw line scores, 0..1.
         right: whether each line was read without error.
+        symbols: how many symbols each answer has; none leaves the length out of account.
 
     Returns:
         `method="none"` for no lines at all.
@@ -106,12 +128,17 @@ def fit_temperature(scores: Sequence[float], right: Sequence[bool]) -> Calibrati
         return Calibration()
     clipped = np.clip(np.asarray(scores, np.float64), _EDGE, 1 - _EDGE)
     logits = np.log(clipped / (1 - clipped))
-    features = np.column_stack((logits, np.ones_like(logits)))
-    slope, bias = _fit_logistic(features, np.zeros_like(logits), np.asarray(right), [1.0, 0.0])
+    others = [np.ones_like(logits)]
+    if len(symbols):
+        others.append(np.log1p(np.asarray(symbols, np.float64)))
+    features = np.column_stack((logits, *others))
+    start = [1.0, *(0.0 for _ in others)]
+    slope, *rest = _fit_logistic(features, np.zeros_like(logits), np.asarray(right), start)
     if slope < 1 / _HOTTEST:
         slope = 1 / _HOTTEST
-        (bias,) = _fit_logistic(features[:, 1:], slope * logits, np.asarray(right), [0.0])
-    return Calibration("temperature", temperature=1 / slope, bias=bias)
+        rest = _fit_logistic(features[:, 1:], slope * logits, np.asarray(right), start[1:])
+    bias, length = (*rest, 0.0)[:2]
+    return Calibration("temperature", temperature=1 / slope, bias=bias, length=length)
 
 
 # A flatter map than this is no map; confidences would be equal to two digits anyway.

@@ -100,7 +100,7 @@ class LineReader:
         ]
         return Answer(
             reading.text,
-            self.calibration.confidence(reading.score),
+            self.calibration.confidence(reading.score, len(reading.text)),
             {
                 "text": reading.text,
                 "characters": characters,
