@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nhan.catalog.events import log_events
+from nhan.catalog.reviews import worth_asking
 from nhan.catalog.schema import State, events, labels, predictions, samples, suggestions
 from nhan.catalog.schema import labelstudio_tasks as tasks
 
@@ -84,7 +85,10 @@ def find_candidates(
     states: Sequence[State],
     limit: int | None = None,
 ) -> list[Candidate]:
-    """Samples in these states that the project does not show yet, most useful first."""
+    """Samples in these states that the project does not show yet, most useful first.
+
+    What may not train stays here, unless a policy or a correction put it into the queue.
+    """
     known = sa.select(tasks.c.sample_id).where(
         tasks.c.project == project, tasks.c.sample_id == samples.c.id
     )
@@ -94,6 +98,7 @@ def find_candidates(
         .where(
             samples.c.task == task,
             samples.c.state.in_([state.value for state in states]),
+            worth_asking(),
             ~known.exists(),
         )
         .order_by(samples.c.priority.desc(), samples.c.id)

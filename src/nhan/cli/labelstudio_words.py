@@ -46,6 +46,7 @@ def print_push(report: PushReport) -> None:
         (report.relinked, f"links of pictures {would}renewed"),
         (report.gone, "are gone from the project: nhan labelstudio pull"),
         (report.waiting, "more are waiting (--limit)"),
+        (report.withheld, "stay here: whoever sent them did not consent"),
         (report.claimed, "are claimed by another push; if that was killed, for three minutes more"),
     ):
         if count:

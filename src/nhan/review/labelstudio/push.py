@@ -27,6 +27,7 @@ from nhan.catalog.labelstudio import (
     record_tasks,
 )
 from nhan.catalog.samples import lock_writers
+from nhan.catalog.tallies import count_unasked
 from nhan.errors import NhanError
 from nhan.review.labelstudio.client import Json, LabelStudio
 from nhan.review.labelstudio.config import Fields
@@ -151,6 +152,8 @@ class _Push:
                 connection, self._connection.task, key, states=states, limit=None
             )
             self.report.claimed = count_claims(connection, key)
+            if State.NEW in states:
+                self.report.withheld = count_unasked(connection, self._connection.task)
         wanted = found if limit is None else found[:limit]
         self.report.waiting = len(found) - len(wanted)
         done = 0

@@ -23,6 +23,7 @@ class PushReport:
         relinked: pictures' addresses signed anew.
         gone: tasks that we know and the project lost; `pull` settles them.
         waiting: samples that wait and were not sent, for --limit.
+        withheld: new samples that stay here, because whoever sent them did not consent.
         claimed: samples that another push is about to send, or was when it was killed; claims
             end after three minutes.
         skipped: samples not sent or sent without what they should carry, each with its reason.
@@ -39,6 +40,7 @@ class PushReport:
     relinked: int = 0
     gone: int = 0
     waiting: int = 0
+    withheld: int = 0
     claimed: int = 0
     skipped: list[Skip] = field(default_factory=list)
 
