@@ -9,10 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from nhan.catalog.samples import read_rows
-from nhan.catalog.schema import corrections, events, labels, metadata, predictions
+from nhan.catalog.schema import corrections, deliveries, events, labels, metadata, predictions
 from nhan.datasets.freeze import freeze
 from nhan.errors import NotFound, UserError
 from nhan.models.package import publish
+from nhan.pipeline.notify import notify
+from nhan.settings import WebhookSettings
 from nhan.storage import NumberedLog
 from nhan.uploads.erase import erase
 from nhan.uploads.export import export_user
@@ -193,6 +195,25 @@ def test_a_user_is_given_what_they_said_of_others_pictures(workspace, upload, co
     document = json.loads((workspace.root / "guest" / "uploads.json").read_text("utf-8"))
     assert document["uploads"] == []
     assert [one["label"] for one in document["corrections_of_others"]] == ["ba"]
+
+
+def test_webhooks_forget_what_was_erased(workspace, upload, correct, monkeypatch):
+    """They are kept for a month to look at; what nobody has taken yet is never sent."""
+    monkeypatch.setenv("NHAN_WEBHOOK_SECRET", "a secret for tests")
+    nobody = "http://127.0.0.1:9/"
+    workspace.settings.webhooks = WebhookSettings(urls=[nobody], timeout_s=5)
+    notify(workspace)  # an address is told of what happens from then on
+    mine, other = upload(1, user="lan"), upload(2, user="an")
+    correct(mine.id, "riêng tư", "lan", trusted=True)
+    correct(other.id, "khác", "lan", trusted=True)
+    take_in(workspace)
+    notify(workspace)
+    erase(workspace, user="lan")
+    with workspace.catalog.read() as connection:
+        told = connection.execute(sa.select(deliveries.c.event, deliveries.c.body)).all()
+    assert [event for event, _ in told] == ["ping", "label.done"]
+    assert told[1].body["data"]["label"] == "khác"
+    assert told[1].body["data"]["by"] == ""
 
 
 def test_uploads_that_nobody_labelled_expire(workspace, upload, correct):

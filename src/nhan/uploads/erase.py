@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from nhan.catalog.deliveries import forget_name
 from nhan.catalog.schema import corrections, events, labels
 from nhan.catalog.uploads import corrections_by, list_uploads
 from nhan.datasets.read import list_datasets, open_dataset
@@ -147,4 +148,5 @@ def _make_anonymous(workspace: Workspace, user: str, going: set[str], *, dry_run
             if table is events:
                 change = change.where(events.c.kind == "correction")
             connection.execute(change)
+        forget_name(connection, user)
     return len(given)

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nhan.catalog import reviews
+from nhan.catalog.deliveries import forget_samples
 from nhan.catalog.events import log_event
 from nhan.catalog.labelstudio import erase_tasks
 from nhan.catalog.samples import lock_writers
@@ -137,6 +138,8 @@ def _delete_rows(workspace: Workspace, uploads: Sequence[str], alone: Iterable[i
         _delete_referring(connection, predictions, uploads)
         connection.execute(predictions.delete().where(predictions.c.id.in_(uploads)))
         erase_tasks(connection, numbers)
+        hashes = sa.select(samples.c.sha256).where(samples.c.id.in_(numbers))
+        forget_samples(connection, set(connection.scalars(hashes)))
         _delete_referring(connection, samples, numbers)
         connection.execute(events.delete().where(events.c.sample_id.in_(numbers)))
         connection.execute(samples.delete().where(samples.c.id.in_(numbers)))
