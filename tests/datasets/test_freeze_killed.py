@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from at_work import wait_until_at_work
 from nhan.catalog.samples import read_rows
 from nhan.datasets.freeze import freeze
 from nhan.datasets.read import list_datasets, open_dataset
@@ -25,7 +26,7 @@ _COUNT = 600
 _FREEZE = (
     "import sys; from nhan.datasets import shards; shards.SHARD_BYTES = 20_000; "
     "shards.GROUP_BYTES = 5_000; from nhan.cli.main import run; "
-    "run(['freeze', 'lines', '--workspace', sys.argv[1]])"
+    "run(['freeze', sys.argv[2], '--workspace', sys.argv[1]])"
 )
 
 
@@ -41,9 +42,13 @@ def filled(workspace: Workspace, tmp_path: Path, draw_line: Callable[..., bytes]
     return workspace
 
 
+def begin(workspace: Workspace, name: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", _FREEZE, str(workspace.root), name]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
 def kill_once(workspace: Workspace, wait: Callable[[], None]) -> None:
-    command = [sys.executable, "-c", _FREEZE, str(workspace.root)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = begin(workspace, "lines")
     try:
         wait()
     finally:
@@ -83,14 +88,33 @@ def test_a_killed_freeze_is_finished_by_the_next(filled: Workspace) -> None:
 
 @pytest.mark.slow
 def test_kills_at_random_moments(filled: Workspace) -> None:
+    """Each time another dataset is frozen; the first to get so far gives the samples splits."""
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     placed: dict[int, str] = {}
-    for _ in range(12):
-        kill_once(filled, lambda: time.sleep(chance.uniform(0.3, 3)))
+    killed = hidden = turn = 0
+    takes_s = 3.0
+    while killed < 30:
+        turn += 1
+        process = begin(filled, f"lines-{turn}")
+        wait_until_at_work(filled, process)
+        began = time.monotonic()
+        try:
+            process.communicate(timeout=chance.uniform(0, takes_s))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+        else:
+            assert process.returncode == 0, f"seed {seed}"
+            takes_s = time.monotonic() - began
         assert_whole(filled)
+        hidden += f"lines-{turn}" not in {one.name for one in list_datasets(filled.store)}
         now = {row.id: row.split for row in read_rows(filled.catalog, "text") if row.split}
         assert all(now[number] == split for number, split in placed.items()), f"seed {seed}"
         placed = now
-    freeze(filled, "lines")
+    print(f"{killed} freezes killed, seed {seed}; {hidden} of them left nothing to be seen")
+    for number in range(1, turn + 1):
+        freeze(filled, f"lines-{number}")
+    assert len(list_datasets(filled.store)) == turn
     assert_whole(filled)

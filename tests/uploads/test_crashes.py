@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import random
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from at_work import wait_until_at_work
 from nhan.catalog.samples import read_rows
 from nhan.catalog.schema import corrections, labels, predictions, samples
 from nhan.images import content_hash
@@ -272,11 +274,16 @@ def test_a_server_whose_disk_is_full_goes_on_or_refuses(workspace, draw_line, sm
 # Intake
 
 
+# The command with transactions of a few uploads, so that it has many moments to be killed in.
+_INTAKE = (
+    "import sys; from nhan.uploads import intake; intake._BATCH = 20; "
+    "from nhan.cli.main import run; run(['uploads', 'intake', '--workspace', sys.argv[1]])"
+)
+
+
 def start_intake(workspace: Workspace) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "nhan", "uploads", "intake", "--workspace"]
-    return subprocess.Popen(
-        [*command, str(workspace.root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = [sys.executable, "-c", _INTAKE, str(workspace.root)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def check_catalog(workspace: Workspace, records: list[UploadRecord], *, all_in: bool) -> int:
@@ -297,22 +304,36 @@ def check_catalog(workspace: Workspace, records: list[UploadRecord], *, all_in: 
     return len(known)
 
 
-def kill_intakes(workspace, upload, correct, *, uploads, kills, longest_s):
+def kill_intakes(workspace, upload, correct, *, batch, kills):
+    """Kill intakes anywhere in the time that one takes; once all is taken in, uploads go on."""
     chance = random.Random(seed := random.randrange(10**6))
-    records = [upload(number) for number in range(uploads)]
-    given = [correct(record.id, f"nhãn {record.id}", "an") for record in records[::10]]
-    for number in range(kills):
-        pair = [start_intake(workspace) for _ in range(1 + number % 2)]
-        time.sleep(chance.uniform(0.5, longest_s))
+    records: list[UploadRecord] = []
+    given = []
+    done = killed = partly = 0
+    takes_s = math.inf  # the first one tells
+    while killed < kills:
+        before, fresh = done, done == len(records)
+        if fresh:
+            records += [upload(done + number) for number in range(batch)]
+            given += [correct(one.id, f"nhãn {one.id}", "an") for one in records[done::10]]
+        pair = [start_intake(workspace) for _ in range(1 + killed % 2)]
+        wait_until_at_work(workspace, pair[0])
+        began = time.monotonic()
+        try:
+            pair[0].wait(None if takes_s == math.inf else chance.uniform(0, takes_s))
+        except subprocess.TimeoutExpired:
+            killed += 1
+        else:
+            takes_s = time.monotonic() - began if fresh else takes_s
         for process in pair:
             process.kill()
             process.communicate()
         done = check_catalog(workspace, records, all_in=False)
-        print(f"seed {seed}, kill {number + 1}: {done} of {uploads}")
+        partly += before < done < len(records)
+    print(f"{killed} kills, seed {seed}, {len(records)} uploads; {partly} left some of what waited")
     take_in(workspace)
-    assert check_catalog(workspace, records, all_in=True) == uploads
-    labels = [label for row in read_rows(workspace.catalog, "text") for label in [row.id] if row]
-    assert len(labels) == uploads
+    assert check_catalog(workspace, records, all_in=True) == len(records)
+    assert len(list(read_rows(workspace.catalog, "text"))) == len(records)
     check_corrections(workspace, given)
 
 
@@ -325,12 +346,12 @@ def check_corrections(workspace, given):
 
 
 def test_a_killed_intake_is_finished_by_the_next(workspace, upload, correct):
-    kill_intakes(workspace, upload, correct, uploads=600, kills=3, longest_s=1.6)
+    kill_intakes(workspace, upload, correct, batch=300, kills=3)
 
 
 @pytest.mark.slow
 def test_thirty_kills_of_intakes(workspace, upload, correct):
-    kill_intakes(workspace, upload, correct, uploads=6000, kills=30, longest_s=2.0)
+    kill_intakes(workspace, upload, correct, batch=400, kills=30)
 
 
 def test_two_intakes_at_once_take_each_upload_once(workspace, upload, correct):
