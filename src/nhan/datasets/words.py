@@ -105,10 +105,10 @@ DOCTOR_WORDS: Table = {
         "phần huấn luyện không có ảnh của {count} nhãn, trước hết là {first!r}: không thể học được",
     ),
     "frozen.gone": (
-        "{count} test samples of the previous version are gone (rejected, skipped or of another "
-        "source); scores of the two versions do not compare",
-        "{count} ảnh kiểm tra của phiên bản trước không còn (bị loại, bỏ qua hoặc thuộc nguồn "
-        "khác); không so được điểm của hai phiên bản",
+        "{count} test samples of the previous version are gone (rejected, skipped, erased or of "
+        "another source); scores of the two versions do not compare",
+        "{count} ảnh kiểm tra của phiên bản trước không còn (bị loại, bỏ qua, bị xóa hoặc thuộc "
+        "nguồn khác); không so được điểm của hai phiên bản",
     ),
 }
 
