@@ -52,6 +52,9 @@ class Symbols:
     task: str = "text"
     vocabulary: dict[str, Any] = field(default_factory=lambda: get_task("text").vocabulary([]))
 
+    def sizes(self, split: str) -> list[tuple[int, int]]:
+        return [decode(row.image).shape[1::-1] for row in self.splits.get(split, [])]
+
     def rows(self, split: str) -> Iterable[Row]:
         return self.splits.get(split, [])
 

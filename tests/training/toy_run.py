@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from toy_stream import LETTERS, ToyStream, draw, label_of
 
 from nhan.images import content_hash
@@ -47,6 +49,9 @@ class ToyDataset:
     task: str = "text"
     vocabulary: dict[str, Any] = field(default_factory=lambda: {"charset": LETTERS})
     read: list[str] = field(default_factory=list)
+
+    def sizes(self, split: str) -> list[tuple[int, int]]:
+        return [Image.open(BytesIO(row.image)).size for row in self.splits.get(split, [])]
 
     def rows(self, split: str) -> Iterator[ToyRow]:
         self.read.append(split)

@@ -125,6 +125,10 @@ class DatasetVersion:
         """The labels of a split, in the order of `rows`, without touching the pictures."""
         return [row.label for row in self.rows(split, pictures=False)]
 
+    def sizes(self, split: str) -> list[tuple[int, int]]:
+        """(width, height) of a split's pictures, px, in the order of `rows`."""
+        return [(row.width, row.height) for row in self.rows(split, pictures=False)]
+
 
 @dataclass(frozen=True)
 class DatasetSummary:

@@ -62,6 +62,10 @@ class Part:
     def vocabulary(self) -> dict[str, Any]:
         return self.whole.vocabulary
 
+    def sizes(self, split: str) -> list[tuple[int, int]]:
+        """As of the whole, so that all parts make models of one shape."""
+        return self.whole.sizes(split)
+
     def rows(self, split: str) -> Iterator[Row]:
         """As of the whole; of `train` only what is kept."""
         for row in self.whole.rows(split):

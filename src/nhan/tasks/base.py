@@ -253,6 +253,22 @@ class Task(ABC):
     ) -> dict[str, list[Confusion]]:
         """What was taken for what, most frequent first, by kind (letters, tones, classes …)."""
 
+    def suited(
+        self,
+        options: Mapping[str, Any],
+        sizes: Sequence[tuple[int, int]],  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """The options of a model that begins from nothing, made fit for a dataset's pictures.
+
+        Args:
+            options: of the model, as given; what they say stays.
+            sizes: (width, height) of training pictures, px; at least one.
+
+        Returns:
+            By default the options as they are.
+        """
+        return dict(options)
+
     @abstractmethod
     def learner(self, vocabulary: Mapping[str, Any], options: Mapping[str, Any]) -> Learner:
         """The part that trains; imports torch.

@@ -62,6 +62,8 @@ class Dataset(Protocol):
 
     def rows(self, split: str) -> Iterable[LabelledPicture]: ...
 
+    def sizes(self, split: str) -> Sequence[tuple[int, int]]: ...
+
 
 @dataclass(frozen=True)
 class Run:
@@ -125,8 +127,7 @@ def train(
     begin = group.tell_checkpoint(start)
     config = _with_rehearsal(make_config(values, f"the config of run {run}"), begin).filled()
     folder = run_folder(workspace, run)
-    vocabulary = config.vocabulary or dataset.vocabulary
-    learner, adopted = _learner(config, vocabulary, begin)
+    learner, adopted = _learner(config, dataset, begin)
     with group.in_turn():
         learned = prepared_split(workspace, dataset, "train", learner)
         judged = prepared_split(workspace, dataset, "validation", learner)
@@ -269,14 +270,17 @@ def _with_rehearsal(config: TrainConfig, begin: Checkpoint | None) -> TrainConfi
 
 
 def _learner(
-    config: TrainConfig, vocabulary: dict[str, Any], begin: Checkpoint | None
+    config: TrainConfig, dataset: Dataset, begin: Checkpoint | None
 ) -> tuple[Learner, Adopted | None]:
     import torch
 
     torch.manual_seed(config.seed)
     task = get_task(config.task)
+    vocabulary = config.vocabulary or dataset.vocabulary
     if begin is None:
-        return task.learner(vocabulary, config.model), None
+        sizes = dataset.sizes("train")
+        options = task.suited(config.model, sizes) if sizes else config.model
+        return task.learner(vocabulary, options), None
     options = config.model or begin.facts["options"]
     old = task.learner(begin.facts["vocabulary"], options)
     learner = task.learner(old.widened(vocabulary), options)

@@ -54,6 +54,30 @@ def test_options_are_filled_and_build_the_same_again():
 
 
 @pytest.mark.parametrize(
+    ("sizes", "size"),
+    [
+        ([(8, 8)], 32),
+        ([(40, 36)] * 2 + [(900, 700)], 48),
+        ([(640, 480)], 64),
+    ],
+)
+def test_small_pictures_get_a_small_input(sizes, size):
+    task = get_task("classes")
+    options = task.suited({"backbone": "small"}, sizes)
+    found = task.learner({"classes": NAMES}, options)
+    assert found.preparation()["size"] == size
+    assert task.learner(found.vocabulary, found.options).preparation() == found.preparation()
+
+
+def test_the_size_asked_for_and_a_backbone_of_its_own_stay(backbone):
+    task = get_task("classes")
+    asked = task.suited({"backbone": "small", "prepare": {"size": 96}}, [(8, 8)])
+    assert task.learner({"classes": NAMES}, asked).preparation()["size"] == 96
+    trained = task.suited({"backbone": str(backbone)}, [(8, 8)])
+    assert task.learner({"classes": NAMES}, trained).preparation()["size"] == 56
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"backbon": "small"}, "backbon"),

@@ -44,6 +44,8 @@ from nhan.tasks.learner import (
 _log = logging.getLogger(__name__)
 
 SMALL, AUTO = "small", "auto"
+# Inputs of the small network, px: its five halvings leave one place of the smallest.
+_SMALLEST, _STEP = 32, 16
 
 
 class ClassOptions(BaseModel):
@@ -67,6 +69,9 @@ class ClassOptions(BaseModel):
     )
     prepare: dict[str, Any] = Field(
         default_factory=dict, description="preparation; a backbone brings its own size and colours"
+    )
+    side: int = Field(
+        0, ge=0, description="usual shorter side of the pictures, pixels; filled in by training"
     )
     augment: Literal["none", "light", "photo"] = Field(
         "light", description="random changes of pictures in training; photo: mirrored as well"
@@ -292,7 +297,7 @@ def _build(chosen: ClassOptions, classes: int) -> tuple[ClassNetwork, Preparatio
             size = SmallOptions(**chosen.network)
         except ValidationError as error:
             raise settings_error(error, SmallOptions, "model.network") from error
-        preparation = Preparation.from_dict(chosen.prepare)
+        preparation = Preparation.from_dict({"size": _small_size(chosen.side), **chosen.prepare})
         filled = {"network": size.model_dump(mode="json"), "prepare": preparation.to_dict()}
         return SmallNetwork(classes, size), preparation, filled
     if chosen.network:
@@ -314,6 +319,16 @@ def _build(chosen: ClassOptions, classes: int) -> tuple[ClassNetwork, Preparatio
         stages=chosen.stages if chosen.train == "last" else 0,
     )
     return network, preparation, {"trunk": config, "prepare": preparation.to_dict()}
+
+
+def _small_size(side: int) -> int:
+    """The small network's input for pictures of a usual shorter side, 0 where none is known.
+
+    Enlarged pictures say no more than small ones and take four times as long.
+    """
+    if not side:
+        return Preparation.size
+    return min(Preparation.size, max(_SMALLEST, -(-side // _STEP) * _STEP))
 
 
 @torch.inference_mode()

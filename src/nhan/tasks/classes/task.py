@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from nhan.errors import MissingExtra
@@ -98,6 +99,12 @@ class ClassesTask(Task):
     ) -> dict[str, list[Confusion]]:
         """Wrong answers by pair of `classes`."""
         return metrics.confusions(truths, answers)
+
+    def suited(
+        self, options: Mapping[str, Any], sizes: Sequence[tuple[int, int]]
+    ) -> dict[str, Any]:
+        """Say how large the pictures usually are: small ones need no large network input."""
+        return {"side": int(median(min(size) for size in sizes)), **options}
 
     def learner(self, vocabulary: Mapping[str, Any], options: Mapping[str, Any]) -> Learner:
         """The part that trains: a head on a trained network, or a small network from scratch."""
