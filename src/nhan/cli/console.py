@@ -47,8 +47,9 @@ def print_table(table: Table) -> None:
 
     What stands in its cells was written by users: square brackets are no markup there.
     """
-    width = None if stdout.is_terminal else _WIDE
-    stdout.print(table, width=width, markup=False, crop=False)
+    # `print` takes a width only below its console's, which is 80 where there is no terminal.
+    console = stdout if stdout.is_terminal else Console(highlight=False, width=_WIDE)
+    console.print(table, markup=False, crop=False)
 
 
 @contextmanager
