@@ -442,6 +442,25 @@ def test_a_hundred_continues(server, toy_picture):
             answer += part
 
 
+@pytest.mark.parametrize("behind", [0, 30_000])
+@pytest.mark.parametrize("long", [31_000, 34_000, 62_000])
+def test_a_long_head_is_refused_also_when_it_arrives_at_once(server, long, behind):
+    head = b"POST /nowhere HTTP/1.1\r\nHost: a\r\nX-Long: %s\r\nConnection: close\r\n" % (
+        b"a" * long
+    )
+    with server.connect() as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % behind + bytes(behind))
+        try:
+            answer = connection.makefile("rb").read().decode()
+        except ConnectionResetError:  # refused before all of it had arrived
+            answer = ""
+    if long < 32_000:
+        assert answer.startswith("HTTP/1.1 404")
+    else:
+        assert not answer or answer.startswith("HTTP/1.1 431")
+    assert answer.count("HTTP/1.1") <= 1
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("cut", [0, 40, 150, 230])
 def test_an_offer_of_http_2_is_passed_over(server, toy_picture, chunked, cut):

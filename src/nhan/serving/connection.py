@@ -65,6 +65,10 @@ class _HeadTooLarge(BadRequest):
     code = "head_too_large"
 
 
+class _Refused(Exception):
+    """The request was answered; what is left of it is not parsed."""
+
+
 class _Overloaded(QueueFull):
     """Too many bodies are arriving at once."""
 
@@ -157,6 +161,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._offered = True  # the head is parsed again without the offer
             return
+        # What came at once may be head and body: only a long piece is worth counting through.
+        if self._head_bytes > self._limits.head_bytes:
+            self._check_head()
         self._head_bytes = -1
         self._body_bytes = self._around_bytes = 0
         super().on_headers_complete()
@@ -166,6 +173,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._server.draining:
             self.end_after_answer()
         self._allow(self._limits.body_s)
+
+    def _check_head(self) -> None:
+        length = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if length > self._limits.head_bytes:
+            self._refuse(_HeadTooLarge(f"the request's head has over {length:,} bytes"))
+            raise _Refused
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if cycle is self.cycle and cycle.more_body and self._comes_whole(cycle):
@@ -253,7 +266,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
-        """What is not HTTP is told so in our own shape."""
+        """What is not HTTP is told so in our own shape; what was refused already is left."""
         self._refuse(BadRequest(msg.rstrip("."), hint="send HTTP/1.1"))
 
     @property
