@@ -14,6 +14,8 @@ from nhan.datasets.freeze import freeze
 from nhan.errors import NotFound, UserError
 from nhan.models.package import publish
 from nhan.pipeline.notify import notify
+from nhan.review.drafts import save_draft
+from nhan.review.queue import next_items
 from nhan.settings import WebhookSettings
 from nhan.storage import NumberedLog
 from nhan.uploads.erase import erase
@@ -230,3 +232,16 @@ def test_uploads_that_nobody_labelled_expire(workspace, upload, correct):
         assert connection.scalar(sa.select(sa.func.count()).select_from(predictions)) == 2
         assert connection.scalar(sa.select(sa.func.count()).select_from(corrections)) == 1
         assert connection.scalar(sa.select(sa.func.count()).select_from(labels)) == 1
+
+
+def test_an_upload_that_somebody_is_typing_a_label_for_does_not_expire(workspace, upload):
+    begun = upload(1, at=datetime.now(UTC) - timedelta(days=31))
+    take_in(workspace)
+    (sample,) = read_rows(workspace.catalog, "text")
+    save_draft(workspace, sample.id, "an", "phòng 1", 0)
+    workspace.settings.uploads.keep_days = 30
+    assert take_in(workspace).expired == 0
+    assert workspace.store.exists(begun.path)
+    (item,) = next_items(workspace, "text", "an")
+    assert item.draft is not None
+    assert item.draft[0] == "phòng 1"

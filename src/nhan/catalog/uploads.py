@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nhan.catalog.database import Catalog
-from nhan.catalog.schema import corrections, labels, predictions, samples
+from nhan.catalog.schema import State, corrections, labels, predictions, samples
 
 # One query's share: SQLite takes 32,766 bound values, PostgreSQL 65,535.
 _AT_ONCE = 1000
@@ -154,7 +154,7 @@ def list_uploads(
         upload: only the one with this id.
         state: only those whose sample is in this state.
         before: only those answered earlier.
-        unlabelled: only those whose sample nobody ever gave a label.
+        unlabelled: only those whose sample nobody ever gave a label or has begun to.
         newest_first: begin with the last.
     """
     given = sa.select(sa.func.count()).where(corrections.c.prediction_id == predictions.c.id)
@@ -191,7 +191,10 @@ def list_uploads(
         query = query.where(predictions.c.at < before)
     if unlabelled:
         said = labels.alias()  # `labels` itself is joined for the one that stands
-        query = query.where(~sa.exists().where(said.c.sample_id == samples.c.id))
+        query = query.where(
+            samples.c.state != State.DRAFT,
+            ~sa.exists().where(said.c.sample_id == samples.c.id),
+        )
     order = predictions.c.id.desc() if newest_first else predictions.c.id
     last: str | None = None
     while True:

@@ -15,8 +15,8 @@ _AT_ONCE = 5000
 def expire(workspace: Workspace, *, now: datetime | None = None, dry_run: bool = False) -> Removed:
     """Remove uploads older than `uploads.keep_days` that were never given a label.
 
-    What was labelled stays: people worked on it, and dataset versions may contain it. Nothing
-    goes where `keep_days` is 0.
+    What was labelled stays: people worked on it, and dataset versions may contain it; so does what
+    somebody is typing a label for. Nothing goes where `keep_days` is 0.
     """
     total = Removed()
     days = workspace.settings.uploads.keep_days
