@@ -9,7 +9,15 @@ import pytest
 import sqlalchemy as sa
 
 from nhan.catalog.samples import read_rows
-from nhan.catalog.schema import corrections, deliveries, events, labels, metadata, predictions
+from nhan.catalog.schema import (
+    corrections,
+    deliveries,
+    events,
+    labels,
+    metadata,
+    predictions,
+    reviews,
+)
 from nhan.datasets.freeze import freeze
 from nhan.errors import NotFound, UserError
 from nhan.models.package import publish
@@ -245,3 +253,15 @@ def test_an_upload_that_somebody_is_typing_a_label_for_does_not_expire(workspace
     (item,) = next_items(workspace, "text", "an")
     assert item.draft is not None
     assert item.draft[0] == "phòng 1"
+
+
+def test_an_upload_that_somebody_is_looking_at_does_not_expire(workspace, upload):
+    """Else the label they are about to give would be for nothing."""
+    upload(1, at=datetime.now(UTC) - timedelta(days=31))
+    take_in(workspace)
+    assert next_items(workspace, "text", "an")
+    workspace.settings.uploads.keep_days = 30
+    assert take_in(workspace).expired == 0
+    with workspace.catalog.write() as connection:
+        connection.execute(reviews.update().values(held_until=datetime.now(UTC)))
+    assert take_in(workspace).expired == 1

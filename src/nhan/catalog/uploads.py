@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from nhan.catalog.database import Catalog
-from nhan.catalog.schema import State, corrections, labels, predictions, samples
+from nhan.catalog.schema import State, corrections, labels, predictions, reviews, samples
 
 # One query's share: SQLite takes 32,766 bound values, PostgreSQL 65,535.
 _AT_ONCE = 1000
@@ -154,7 +154,7 @@ def list_uploads(
         upload: only the one with this id.
         state: only those whose sample is in this state.
         before: only those answered earlier.
-        unlabelled: only those whose sample nobody ever gave a label or has begun to.
+        unlabelled: only those whose sample nobody ever gave a label, has begun to, or looks at.
         newest_first: begin with the last.
     """
     given = sa.select(sa.func.count()).where(corrections.c.prediction_id == predictions.c.id)
@@ -194,6 +194,11 @@ def list_uploads(
         query = query.where(
             samples.c.state != State.DRAFT,
             ~sa.exists().where(said.c.sample_id == samples.c.id),
+            ~sa.exists().where(
+                reviews.c.sample_id == samples.c.id,
+                reviews.c.state == "open",
+                reviews.c.held_until > datetime.now(UTC),
+            ),
         )
     order = predictions.c.id.desc() if newest_first else predictions.c.id
     last: str | None = None

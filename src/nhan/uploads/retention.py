@@ -8,15 +8,15 @@ from nhan.catalog.uploads import list_uploads
 from nhan.uploads.remove import Removed, remove
 from nhan.workspace import Workspace
 
-# Held in memory and removed together.
-_AT_ONCE = 5000
+# Removed together; so few that what people begin to label meanwhile is seen by the next ones.
+_AT_ONCE = 500
 
 
 def expire(workspace: Workspace, *, now: datetime | None = None, dry_run: bool = False) -> Removed:
     """Remove uploads older than `uploads.keep_days` that were never given a label.
 
     What was labelled stays: people worked on it, and dataset versions may contain it; so does what
-    somebody is typing a label for. Nothing goes where `keep_days` is 0.
+    somebody has begun to label, or was handed to look at. Nothing goes where `keep_days` is 0.
     """
     total = Removed()
     days = workspace.settings.uploads.keep_days
