@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import signal
 import subprocess
@@ -13,12 +14,18 @@ from pathlib import Path
 
 import pytest
 
+from at_work import wait_until_at_work
 from nhan.catalog.samples import read_rows
 from nhan.images import content_hash
 from nhan.samples.importer import import_samples
 from nhan.workspace import Workspace
 
 _COUNT = 1500
+# The command with transactions of a few samples, so that it has many moments to be killed in.
+_IMPORT = (
+    "import sys; from nhan.samples import importer; importer._BATCH = 25; "
+    "from nhan.cli.main import run; run(['import', sys.argv[1], '--workspace', sys.argv[2]])"
+)
 
 
 @pytest.fixture
@@ -33,9 +40,8 @@ def many(tmp_path: Path, picture: Callable[[int], bytes]) -> Path:
 
 
 def start(workspace: Workspace, source: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "nhan", "import", str(source)]
     return subprocess.Popen(
-        [*command, "--workspace", str(workspace.root)],
+        [sys.executable, "-c", _IMPORT, str(source), str(workspace.root)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # Shells start what runs in the background with interrupts ignored, and that is inherited.
@@ -108,13 +114,39 @@ def test_an_interrupt_stops_it_cleanly(workspace: Workspace, many: Path) -> None
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments(workspace: Workspace, many: Path) -> None:
+def test_kills_at_random_moments(
+    workspace: Workspace, tmp_path: Path, picture: Callable[[int], bytes]
+) -> None:
+    """Anywhere in the time that one takes; once all is imported, the folder grows."""
     seed = random.randrange(10**6)
     chance = random.Random(seed)
-    done = 0
-    for _ in range(12):
-        now = kill_once(workspace, many, lambda: time.sleep(chance.uniform(0.3, 3)))
-        assert now >= done, f"seed {seed}"
-        done = now
-    import_samples(workspace, many)
-    assert assert_whole(workspace) == _COUNT
+    source = tmp_path / "growing"
+    source.mkdir()
+    done = count = killed = partly = 0
+    takes_s = math.inf  # the first one tells
+    while killed < 30:
+        before, fresh = done, done == count
+        if fresh:
+            for number in range(count, count + 300):
+                (source / f"{number}.png").write_bytes(picture(number))
+            count += 300
+            labels = {f"{number}.png": f"dòng {number}" for number in range(count)}
+            (source / "labels.json").write_text(json.dumps(labels), "utf-8")
+        process = start(workspace, source)
+        wait_until_at_work(workspace, process)
+        began = time.monotonic()
+        try:
+            process.communicate(timeout=None if takes_s == math.inf else chance.uniform(0, takes_s))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+        else:
+            assert process.returncode == 0, f"seed {seed}"
+            takes_s = time.monotonic() - began if fresh else takes_s
+        done = assert_whole(workspace)
+        assert done >= before, f"seed {seed}"
+        partly += before < done < count
+    print(f"{killed} imports killed, seed {seed}; {partly} left a part of what was new imported")
+    import_samples(workspace, source)
+    assert assert_whole(workspace) == count
