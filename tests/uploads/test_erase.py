@@ -26,6 +26,7 @@ from nhan.review.drafts import save_draft
 from nhan.review.queue import next_items
 from nhan.settings import WebhookSettings
 from nhan.storage import NumberedLog
+from nhan.uploads import retention
 from nhan.uploads.erase import erase
 from nhan.uploads.export import export_user
 from nhan.uploads.intake import take_in
@@ -253,6 +254,27 @@ def test_an_upload_that_somebody_is_typing_a_label_for_does_not_expire(workspace
     (item,) = next_items(workspace, "text", "an")
     assert item.draft is not None
     assert item.draft[0] == "phòng 1"
+
+
+def test_what_somebody_begins_to_label_while_the_old_ones_are_listed_stays(
+    workspace, upload, monkeypatch
+):
+    old = datetime.now(UTC) - timedelta(days=31)
+    gone, begun = upload(1, at=old), upload(2, at=old)
+    take_in(workspace)
+    samples = {row.path: row.id for row in read_rows(workspace.catalog, "text")}
+    listed = retention.list_uploads
+
+    def slowly(catalog, **asked):
+        yield from listed(catalog, **asked)
+        if "before" in asked:
+            save_draft(workspace, samples[begun.path], "an", "phòng 2", 0)
+
+    monkeypatch.setattr(retention, "list_uploads", slowly)
+    workspace.settings.uploads.keep_days = 30
+    assert take_in(workspace).expired == 1
+    assert not workspace.store.exists(gone.path)
+    assert workspace.store.exists(begun.path)
 
 
 def test_an_upload_that_somebody_is_looking_at_does_not_expire(workspace, upload):

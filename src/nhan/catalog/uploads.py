@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -141,6 +141,7 @@ def list_uploads(
     *,
     user: str | None = None,
     upload: str = "",
+    among: Collection[str] = (),
     state: str = "",
     before: datetime | None = None,
     unlabelled: bool = False,
@@ -152,6 +153,7 @@ def list_uploads(
         catalog: where.
         user: only those of this user.
         upload: only the one with this id.
+        among: only those with these ids; none means all.
         state: only those whose sample is in this state.
         before: only those answered earlier.
         unlabelled: only those whose sample nobody ever gave a label, has begun to, or looks at.
@@ -185,6 +187,8 @@ def list_uploads(
         query = query.where(predictions.c.user == user)
     if upload:
         query = query.where(predictions.c.id == upload)
+    if among:
+        query = query.where(predictions.c.id.in_(among))
     if state:
         query = query.where(samples.c.state == state)
     if before is not None:

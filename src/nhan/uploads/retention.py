@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from nhan.catalog.uploads import list_uploads
 from nhan.uploads.remove import Removed, remove
 from nhan.workspace import Workspace
 
-# Removed together; so few that what people begin to label meanwhile is seen by the next ones.
-_AT_ONCE = 500
+# Removed together, and looked at once more just before: people label while the list is read.
+_AT_ONCE = 200
 
 
 def expire(workspace: Workspace, *, now: datetime | None = None, dry_run: bool = False) -> Removed:
@@ -18,19 +20,21 @@ def expire(workspace: Workspace, *, now: datetime | None = None, dry_run: bool =
     What was labelled stays: people worked on it, and dataset versions may contain it; so does what
     somebody has begun to label, or was handed to look at. Nothing goes where `keep_days` is 0.
     """
-    total = Removed()
+    total, catalog = Removed(), workspace.catalog
     days = workspace.settings.uploads.keep_days
     if not days:
         return total
     before = (now or datetime.now(UTC)) - timedelta(days=days)
-    some = []
-    for row in list_uploads(workspace.catalog, before=before, unlabelled=True):
-        some.append(row)
-        if len(some) >= _AT_ONCE:
-            _add(total, remove(workspace, some, why="uploads.expired", dry_run=dry_run))
-            some = []
-    _add(total, remove(workspace, some, why="uploads.expired", dry_run=dry_run))
+    for some in _parts(row.id for row in list_uploads(catalog, before=before, unlabelled=True)):
+        rows = list(list_uploads(catalog, among=some, unlabelled=True))
+        _add(total, remove(workspace, rows, why="uploads.expired", dry_run=dry_run))
     return total
+
+
+def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(ids)
+    while some := list(islice(left, _AT_ONCE)):
+        yield some
 
 
 def _add(total: Removed, part: Removed) -> None:
