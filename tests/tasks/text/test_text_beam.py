@@ -123,3 +123,10 @@ def test_no_frames_and_blank_frames_read_as_nothing() -> None:
     reading = BeamSearch().read(spell(CHARACTERS, *[{"-": 1.0}] * 20), CHARACTERS)
     assert (reading.text, reading.characters) == ("", ())
     assert reading.score == pytest.approx(1.0, abs=1e-3)
+
+
+def test_only_the_likeliest_classes_of_a_frame_are_tried() -> None:
+    (frame, blank) = spell("abcdefgh", {"c": 0.3, "h": 0.25, "a": 0.2, "e": 0.02}, {"-": 0.9999})
+    table = np.stack([frame, blank, frame])
+    assert BeamSearch(tried=3)._candidates(table) == [[3, 8, 1], [], [3, 8, 1]]
+    assert BeamSearch(tried=6)._candidates(table) == [[1, 3, 5, 8], [], [1, 3, 5, 8]]

@@ -84,3 +84,13 @@ def test_the_shipped_model_knows_vietnamese() -> None:
     assert model.score("CỘNG HÒA XÃ HỘI") > model.score("CỌNG HÓA XA HỖI") + 5
     assert set(model.symbols) - {"\n"} <= set(DEFAULT_CHARSET)
     assert shipped("vi-characters") is model
+
+
+def test_what_is_remembered_is_bounded_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Cộng hòa xã hội chủ nghĩa Việt Nam, 12 tháng 3"
+    fresh, forgetful = build([text], order=4), build([text], order=4)
+    expected = fresh.score(text)
+    assert fresh.score(text) == expected
+    monkeypatch.setattr("nhan.tasks.text.lm._REMEMBERED", 3)
+    assert forgetful.score(text) == expected
+    assert len(forgetful._steps) <= 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -112,15 +113,19 @@ class BeamSearch:
         return _reading(best, share)
 
     def _candidates(self, log_probs: LogProbs) -> list[list[int]]:
-        visible = log_probs[:, 1:]
-        count = min(self.tried, visible.shape[1])
-        top = np.argpartition(visible, -count, axis=1)[:, -count:]
-        likely = np.take_along_axis(visible, top, axis=1) > _TRIED
-        sure = log_probs[:, BLANK] > _SURE_BLANK
-        return [
-            [] if skip else (row[keep] + 1).tolist()
-            for row, keep, skip in zip(top, likely, sure, strict=True)
-        ]
+        likely = log_probs > _TRIED
+        likely[:, BLANK] = False
+        likely[log_probs[:, BLANK] > _SURE_BLANK] = False
+        # One search for all frames: nearly all of the table is too unlikely to be looked at.
+        found: list[list[int]] = [[] for _ in log_probs]
+        frames, classes = np.nonzero(likely)
+        for frame, index in zip(frames.tolist(), classes.tolist(), strict=True):
+            found[frame].append(index)
+        for frame, some in enumerate(found):
+            if len(some) > self.tried:
+                some.sort(key=log_probs[frame].__getitem__, reverse=True)
+                del some[self.tried :]
+        return found
 
     def _advance(
         self,
@@ -179,9 +184,7 @@ class BeamSearch:
         )
 
     def _penalty(self, word: str) -> float:
-        if not self.syllable_penalty or not has_marks(word) or is_syllable(word):
-            return 0.0
-        return self.syllable_penalty
+        return self.syllable_penalty if _is_misspelled(word) else 0.0
 
     def _final(self, prefix: _Prefix) -> float:
         end = self.model_weight * self.model.end(prefix.context) if self.model else 0.0
@@ -213,8 +216,15 @@ class _Prefix:
 
     def settle(self) -> None:
         """The frame at work is done."""
-        self.ends_blank, self.ends_char = self.next_blank, self.next_char
-        self.total = _add(self.ends_blank, self.ends_char)
+        blank, char = self.next_blank, self.next_char
+        self.ends_blank, self.ends_char = blank, char
+        # Most often one of the two is nothing beside the other.
+        if char < blank - _NOTHING:
+            self.total = blank
+        elif blank < char - _NOTHING:
+            self.total = char
+        else:
+            self.total = _add(blank, char)
         self.promise = self.total + self.prior
         self.next_blank = self.next_char = _NEVER
 
@@ -230,6 +240,12 @@ class _Prefix:
 
 
 _promise = attrgetter("promise")
+
+
+@lru_cache(maxsize=8192)
+def _is_misspelled(word: str) -> bool:
+    """Whether a word has Vietnamese marks and is no syllable; asked again and again."""
+    return has_marks(word) and not is_syllable(word)
 
 
 def _add(one: float, other: float) -> float:

@@ -34,6 +34,9 @@ _TEN = math.log(10)
 
 _UNREADABLE = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
+# Steps kept by each model, some 3 MB.
+_REMEMBERED = 16_384
+
 # Stands for the beginning and the end of a line.
 _EDGE = "\n"
 
@@ -68,12 +71,18 @@ class CharacterModel:
         Returns:
             Its natural log-probability and the next context.
         """
+        known = self._steps.get((context, char))
+        if known is not None:
+            return known
         digit = char in _DIGITS
         number = self._numbers.get(_DIGITS[0] if digit else char, 0)
         # Only what is known can be looked up; an unknown character starts from nothing.
         following = ((context << 8) | number) & self._mask if number else 0
         score = self._score(context, number) if number else self._unknown
-        return (score - _TEN if digit else score), following
+        if len(self._steps) >= _REMEMBERED:
+            self._steps.clear()
+        taken = self._steps[context, char] = (score - _TEN if digit else score), following
+        return taken
 
     def end(self, context: int) -> float:
         """The natural log-probability that the line ends here."""
@@ -141,6 +150,11 @@ class CharacterModel:
             left += self.backoff.get(context, 0.0)
             # Drop the oldest character of the context.
             context &= (1 << (8 * ((context.bit_length() - 1) // 8))) - 1
+
+    @cached_property
+    def _steps(self) -> dict[tuple[int, str], tuple[float, int]]:
+        """Steps that were taken: lines share most of what is tried in them."""
+        return {}
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
