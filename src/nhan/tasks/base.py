@@ -87,23 +87,23 @@ class Reader(Protocol):
 
 
 @runtime_checkable
-class SecondLook(Protocol):
+class ManyLooks(Protocol):
     """A reader that may want to see a picture once more, another way, before it answers.
 
-    Its `answer` then takes the outputs of both looks. Whoever runs pictures calls `look`, which
+    Its `answer` then takes the outputs of all looks. Whoever runs pictures calls `look`, which
     knows the order, and never asks.
     """
 
-    def second_look(self, rgb: RGB, outputs: Sequence[Outputs]) -> list[Feed]:
-        """Feeds of the second look, given the outputs of the first; empty if it is not needed."""
+    def another_look(self, rgb: RGB, looks: Sequence[Sequence[Outputs]]) -> list[Feed]:
+        """Feeds of the next look, given the outputs of those before; empty if none is needed."""
 
-    def answer(self, outputs: Sequence[Outputs], second: Sequence[Outputs] = ()) -> Answer:
-        """Decode one picture from the outputs of its first and, if there was one, second look."""
+    def answer(self, outputs: Sequence[Outputs], *more: Sequence[Outputs]) -> Answer:
+        """Decode one picture from the outputs of its first look and of those that followed."""
 
 
 def look(
     reader: Reader, rgb: RGB, forward: Callable[[list[Feed]], list[Outputs]]
-) -> tuple[list[Outputs], ...]:
+) -> list[list[Outputs]]:
     """Run every pass that a reader asks for on one picture: `reader.answer(*look(…))`.
 
     Args:
@@ -112,12 +112,13 @@ def look(
         forward: runs the network on feeds, one after the other.
 
     Returns:
-        The outputs of the first look and, where the reader wanted one, of the second.
+        The outputs of each look, in order; one at least.
     """
-    outputs = forward(reader.inputs(rgb))
-    if isinstance(reader, SecondLook) and (feeds := reader.second_look(rgb, outputs)):
-        return outputs, forward(feeds)
-    return (outputs,)
+    looks = [forward(reader.inputs(rgb))]
+    if isinstance(reader, ManyLooks):
+        while feeds := reader.another_look(rgb, looks):
+            looks.append(forward(feeds))
+    return looks
 
 
 class Task(ABC):

@@ -142,7 +142,7 @@ def _session(file: Path, *, threads: int) -> InferenceSession:
     )
 
 
-def _look(session: InferenceSession, reader: Reader, rgb: RGB) -> tuple[list[Outputs], ...]:
+def _look(session: InferenceSession, reader: Reader, rgb: RGB) -> list[list[Outputs]]:
     def forward(feeds: list[Feed]) -> list[Outputs]:
         return [session.run(None, feed) for feed in feeds]
 
