@@ -52,6 +52,7 @@ class Contestant:
     Attributes:
         module: the Python package it needs.
         script: of the peers' folder; empty for our own.
+        arguments: of the script.
         path: where it takes pictures.
         ready_s: how long it may take to answer for the first time.
         warm_s: how long it is loaded at least before anything is measured.
@@ -59,6 +60,7 @@ class Contestant:
 
     module: str
     script: str = ""
+    arguments: tuple[str, ...] = ()
     path: str = "/predict"
     ready_s: float = 60
     warm_s: float = 0
@@ -78,8 +80,16 @@ CONTESTANTS = {
     "pytorch": Contestant("flask", "flask_pytorch.py"),
     "fastapi": Contestant("fastapi", "plain_fastapi.py"),
     "litserve": Contestant("litserve", "with_litserve.py"),
-    # Java compiles what it sees to be hot.
-    "torchserve": Contestant("torchserve", "with_torchserve.py", "/predictions/line", 120, 8),
+    **{
+        # Java compiles what it sees to be hot.
+        name: Contestant(
+            "torchserve", "with_torchserve.py", (handler,), "/predictions/line", 120, 8
+        )
+        for name, handler in (
+            ("torchserve", "torchserve_handler.py"),
+            ("torchserve_pytorch", "torchserve_pytorch_handler.py"),
+        )
+    },
 }
 
 
@@ -127,7 +137,7 @@ class Stage:
         command = (
             ["-m", "nhan", "serve", "--port", str(port), "--admin-port", "0"]
             if name == "nhan"
-            else [str(PEERS / contestant.script)]
+            else [str(PEERS / contestant.script), *contestant.arguments]
         )
         self.process = subprocess.Popen(
             [contestant.python, *command],

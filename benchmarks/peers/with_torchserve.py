@@ -5,7 +5,9 @@ for more cores than two; without them an answer took 36 ms of processor time ins
 machine full of other work.
 
 Needs Java 17 and, in `.engines/torchserve`, `pip install -c constraints.txt torch`, then
-`pip install -c constraints.txt -e . torchserve torch-model-archiver setuptools psutil`.
+`pip install -c constraints.txt -e '.[train]' torchserve torch-model-archiver setuptools psutil`.
+
+    python benchmarks/peers/with_torchserve.py HANDLER     # a file beside this one
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ LOGGING = """
 """
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, handler: str) -> int:
     beside = Path(sys.executable).parent
     (folder / "log4j2.xml").write_text(LOGGING)
     (folder / "config.properties").write_text(
@@ -48,7 +50,7 @@ def main(folder: Path) -> int:
     subprocess.run(
         [
             beside / "torch-model-archiver", "--model-name", "line", "--version", "1",
-            "--handler", HERE / "torchserve_handler.py", "--export-path", folder,
+            "--handler", HERE / handler, "--export-path", folder,
         ],
         check=True,
     )  # fmt: skip
@@ -74,4 +76,4 @@ def main(folder: Path) -> int:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        sys.exit(main(Path(temporary)))
+        sys.exit(main(Path(temporary), sys.argv[1]))
