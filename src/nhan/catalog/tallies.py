@@ -1,8 +1,8 @@
 """How many samples and reviews are in each state, without looking at them.
 
-The database keeps these numbers itself, by triggers (migration 0004), whoever changes a row and
-however: nothing here writes them. On PostgreSQL every change adds a row, so that no writer waits
-for another's number, and now and then the rows are added up; what counts is their sum.
+The database keeps these numbers itself, by triggers (migrations 0004 and 0005), whoever changes a
+row and however: nothing here writes them. On PostgreSQL every change adds a row, so that no writer
+waits for another's number, and now and then the rows are added up; what counts is their sum.
 """
 
 from __future__ import annotations
