@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import typer
@@ -11,6 +10,7 @@ from nhan.cli.console import print_json, stderr
 from nhan.cli.who import who
 from nhan.errors import Interrupted, MissingExtra, UserError
 from nhan.pipeline.announce import announce_by_hand
+from nhan.training.threads import wait_briefly
 from nhan.workspace import Workspace
 
 
@@ -42,9 +42,7 @@ def command(
 
     Example: nhan train lines --model reader --from vi-line --set length.epochs=10
     """
-    # Threads that wait by spinning stop each other where the machine has other work; set before
-    # torch starts its pool.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()  # before torch starts its threads
     try:
         from nhan.training.config import load_config
     except ModuleNotFoundError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import typer
 
 from nhan.cli.console import print_json, stderr
 from nhan.errors import MissingExtra
+from nhan.training.threads import wait_briefly
 from nhan.workspace import Workspace
 
 
@@ -35,7 +35,7 @@ def command(
 
     Example: nhan tune lines --trials 30 --minutes 120 --set length.epochs=5
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()  # before torch starts its threads
     try:
         from nhan.pipeline.tune import tune
         from nhan.training.config import load_config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import Any
 
@@ -18,6 +17,7 @@ from nhan.pipeline.cache import key_of, remember, remembered
 from nhan.pipeline.start import bundled_start
 from nhan.pipeline.step import Outcome, Plan, Work
 from nhan.pipeline.step_words import say
+from nhan.training.threads import wait_briefly
 from nhan.workspace import Workspace
 
 # Runs of rounds are called by the content they learn from, so that a second attempt goes on with
@@ -98,9 +98,7 @@ def trained(workspace: Workspace, registry: Registry, key: str) -> tuple[str, in
 
 
 def _train(work: Work, dataset: DatasetVersion, start: str, run: str) -> Package:
-    # Threads that wait by spinning stop each other where the machine has other work; set before
-    # torch starts its pool.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()  # before torch starts its threads
     try:
         from nhan.pipeline.make_model import make_model, resume_model
         from nhan.training.config import load_config

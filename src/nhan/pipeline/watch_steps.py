@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from nhan.pipeline.start import start_package
 from nhan.pipeline.step import Outcome, Work
 from nhan.pipeline.step_words import say
 from nhan.sentences import Sentence
+from nhan.training.threads import wait_briefly
 from nhan.watching.budget import BUDGET, HUNDRED, expected_gain, next_hundred
 from nhan.watching.drift import measure_drift
 from nhan.watching.place import read_watch, write_watch
@@ -65,7 +65,7 @@ def draw_budget(work: Work) -> Outcome:
         return Outcome("skipped", say("budget.off"))
     if not work.output("promote", "champion"):
         return Outcome("skipped", say("nothing_promoted"))
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()  # before torch starts its threads
     from nhan.pipeline.subsets import measured, parts_of, point_of
     from nhan.training.config import load_config
 
