@@ -66,7 +66,7 @@ class TrainingModule(lightning.LightningModule):
         # Dropout and augmentation depend on seed and position alone, so a resumed run draws the
         # same.
         place = (self.config.seed, self.position.seen, self.group.rank)
-        # All devices' generators cost a tenth of a small network's step: the CPU's where it is all.
+        # All devices' generators cost 7 % of a small network's step: the CPU's where it is all.
         seed = (torch.default_generator if self.device.type == "cpu" else torch).manual_seed
         seed(hash(place if self.group.rank else place[:2]) % 2**63)
         rate = learning_rate(self.config.optimizer, self.position.seen / self.total)

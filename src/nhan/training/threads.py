@@ -6,7 +6,7 @@ import os
 
 # Turns of a loop that a thread waits by before it sleeps: some microseconds. Measured on two cores
 # with a small network: 785 samples a second without, 1,488 with so many, 1,723 with thirty times as
-# many; beside two other programs 452, 477, and less than half with thirty times as many.
+# many; beside two other programs 452, 477, and twice the time with thirty times as many.
 _TURNS = "1000"
 
 

@@ -34,7 +34,7 @@ _TEN = math.log(10)
 
 _UNREADABLE = (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
-# Steps kept by each model, some 3 MB.
+# Steps kept by each model, under 4 MB.
 _REMEMBERED = 16_384
 
 # Stands for the beginning and the end of a line.

@@ -69,7 +69,7 @@ class LineReader:
 
         Upside-down lines read as nonsense that the network itself does not believe. Of a long line
         only the middle is turned first: most lines that are hard to read hang the right way up,
-        and that the rest need not be read a second time takes a sixth off the time of all lines.
+        and need not be read a second time.
         """
         if not self._turned_below or len(looks) > 2:
             return []

@@ -16,38 +16,27 @@ _ONE_IN = 32
 # Dead rows after which the table is due for vacuum, however many live.
 _DEAD = 1000
 
-_FOLD = """
-CREATE OR REPLACE FUNCTION nhan_fold_tallies() RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-  {seldom}
-  IF (SELECT count(*) FROM (SELECT FROM tallies LIMIT 257) AS first) > 256 THEN
-    WITH gone AS (
-      DELETE FROM tallies
-      WHERE id IN (SELECT id FROM tallies ORDER BY id LIMIT 4096 FOR UPDATE SKIP LOCKED)
-      RETURNING about, task, who, state, number
-    )
-    INSERT INTO tallies (about, task, who, state, number)
-    SELECT about, task, who, state, sum(number) FROM gone
-    GROUP BY about, task, who, state HAVING sum(number) <> 0;
-  END IF;
-END $$
-"""
-
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name == "postgresql":
-        seldom = f"IF random() * {_ONE_IN} >= 1 THEN RETURN; END IF;"
-        op.execute(_FOLD.format(seldom=seldom))
-        op.execute(
-            "ALTER TABLE tallies SET (autovacuum_vacuum_scale_factor = 0, "
-            f"autovacuum_vacuum_threshold = {_DEAD})"
-        )
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    # The triggers of 0004 go on calling `nhan_fold_tallies`.
+    op.execute("ALTER FUNCTION nhan_fold_tallies() RENAME TO nhan_add_up_tallies")
+    op.execute(
+        "CREATE FUNCTION nhan_fold_tallies() RETURNS void LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF random() * {_ONE_IN} < 1 THEN PERFORM nhan_add_up_tallies(); END IF; END $$"
+    )
+    op.execute(
+        "ALTER TABLE tallies SET (autovacuum_vacuum_scale_factor = 0, "
+        f"autovacuum_vacuum_threshold = {_DEAD})"
+    )
 
 
 def downgrade() -> None:
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute(_FOLD.format(seldom=""))
-        op.execute(
-            "ALTER TABLE tallies RESET (autovacuum_vacuum_scale_factor, "
-            "autovacuum_vacuum_threshold)"
-        )
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    op.execute("DROP FUNCTION nhan_fold_tallies()")
+    op.execute("ALTER FUNCTION nhan_add_up_tallies() RENAME TO nhan_fold_tallies")
+    op.execute(
+        "ALTER TABLE tallies RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)"
+    )
