@@ -10,6 +10,18 @@ from pathlib import Path
 from nhan.workspace import Workspace
 
 
+def killed_within(process: subprocess.Popen[bytes], seconds: float | None) -> bool:
+    """Kill a command that has not ended by then; False where it had, and well."""
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return True
+    assert process.returncode == 0
+    return False
+
+
 def wait_until_at_work(workspace: Workspace, process: subprocess.Popen[bytes]) -> None:
     """Wait until it has opened the catalogue, or has ended; a busy machine takes its time."""
     catalog = str(workspace.root / "catalog.db")
