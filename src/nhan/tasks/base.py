@@ -94,8 +94,13 @@ class ManyLooks(Protocol):
     knows the order, and never asks.
     """
 
-    def another_look(self, rgb: RGB, looks: Sequence[Sequence[Outputs]]) -> list[Feed]:
-        """Feeds of the next look, given the outputs of those before; empty if none is needed."""
+    def another_look(self, feeds: Sequence[Feed], looks: Sequence[Sequence[Outputs]]) -> list[Feed]:
+        """Feeds of the next look; empty if none is needed.
+
+        Args:
+            feeds: those of the first look.
+            looks: the outputs of all looks so far.
+        """
 
     def answer(self, outputs: Sequence[Outputs], *more: Sequence[Outputs]) -> Answer:
         """Decode one picture from the outputs of its first look and of those that followed."""
@@ -114,9 +119,10 @@ def look(
     Returns:
         The outputs of each look, in order; one at least.
     """
-    looks = [forward(reader.inputs(rgb))]
+    first = reader.inputs(rgb)
+    looks = [forward(first)]
     if isinstance(reader, ManyLooks):
-        while feeds := reader.another_look(rgb, looks):
+        while feeds := reader.another_look(first, looks):
             looks.append(forward(feeds))
     return looks
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nhan.errors import SettingsError
 from nhan.tasks.base import RGB, Answer, Feed, Outputs
@@ -62,9 +63,9 @@ class LineReader:
 
     def inputs(self, rgb: RGB) -> list[Feed]:
         """One feed per window: `image` float32 (1, 3, height, width), `width` int64 (1,)."""
-        return self._feeds(self.preparation.prepare(rgb))
+        return self._feeds(self.preparation.to_input(self.preparation.prepare(rgb)))
 
-    def another_look(self, rgb: RGB, looks: Sequence[Sequence[Outputs]]) -> list[Feed]:
+    def another_look(self, feeds: Sequence[Feed], looks: Sequence[Sequence[Outputs]]) -> list[Feed]:
         """The feeds of the picture turned by 180°, where the first reading is unsure.
 
         Upside-down lines read as nonsense that the network itself does not believe. Of a long line
@@ -78,11 +79,11 @@ class LineReader:
             return []
         if len(looks) > 1 and not self._promising(line, self._line(looks[-1])):
             return []
-        turned = np.ascontiguousarray(self.preparation.prepare(rgb)[::-1, ::-1])
-        width, middle = turned.shape[1], _MIDDLE * self.preparation.height
+        turned = self._planes(feeds)[:, ::-1, ::-1]
+        width, middle = turned.shape[2], _MIDDLE * self.preparation.height
         if len(looks) == 1 and width > _LONG * middle:
             start = (width - middle) // 2
-            turned = turned[:, start : start + middle]
+            turned = turned[:, :, start : start + middle]
         return self._feeds(turned)
 
     def answer(self, outputs: Sequence[Outputs], *more: Sequence[Outputs]) -> Answer:
@@ -118,14 +119,21 @@ class LineReader:
             },
         )
 
-    def _feeds(self, prepared: RGB) -> list[Feed]:
+    def _feeds(self, planes: NDArray[np.float32]) -> list[Feed]:
         return [
             {
-                "image": self.preparation.to_input(prepared[:, start:end])[None],
+                "image": np.ascontiguousarray(planes[None, :, :, start:end]),
                 "width": np.array([end - start], np.int64),
             }
-            for start, end in self.preparation.windows(prepared.shape[1])
+            for start, end in self.preparation.windows(planes.shape[2])
         ]
+
+    def _planes(self, feeds: Sequence[Feed]) -> NDArray[np.float32]:
+        """The whole prepared picture again, float32 (3, height, width), from its windows."""
+        first, *more = (feed["image"][0] for feed in feeds)
+        return np.concatenate(
+            [first, *(part[:, :, self.preparation.overlap :] for part in more)], 2
+        )
 
     def _promising(self, line: LogProbs, middle: LogProbs) -> bool:
         """Whether the whole picture is worth turning, given the reading of its turned middle.
