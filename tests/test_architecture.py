@@ -23,6 +23,7 @@ LAYERS = (
     "catalog",
     "workspace",
     "tasks",
+    "inference",
     "samples",
     "datasets",
     "synth",

@@ -15,11 +15,10 @@ from functools import partial
 import onnxruntime as ort
 
 from nhan.images import RGB, PictureLimits, decode
+from nhan.inference.session import CPU, open_for
 from nhan.models.package import BadPackage, Package
 from nhan.tasks import get_task
 from nhan.tasks.base import Answer, Feed, Outputs, Reader, look
-
-_WARNINGS_OFF = 3  # ONNX Runtime's severity "error"; it warns of harmless shape merges
 
 
 def load_reader(package: Package) -> Reader:
@@ -32,7 +31,7 @@ def load_reader(package: Package) -> Reader:
 
 
 def open_session(
-    package: Package, *, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",)
+    package: Package, *, threads: int = 1, providers: Sequence[str] = (CPU,)
 ) -> ort.InferenceSession:
     """Load the file that answers into an ONNX Runtime session.
 
@@ -44,14 +43,9 @@ def open_session(
     Raises:
         BadPackage: the file is missing, damaged, or no model that ONNX Runtime can run.
     """
+    model = package.read(package.spec.serve)
     try:
-        return ort.InferenceSession(
-            package.read(package.spec.serve),
-            sess_options=_session_options(threads),
-            providers=list(providers),
-        )
-    except BadPackage:
-        raise
+        return open_for(load_reader(package), model, threads=threads, providers=providers)
     except Exception as error:  # ONNX Runtime raises a dozen classes with no common parent
         raise BadPackage(
             f"{package.ref}: ONNX Runtime cannot load {package.spec.serve}: {_first_line(error)}",
@@ -116,21 +110,6 @@ class Predictor:
         """
         for picture in pictures:
             yield self.predict(picture)
-
-
-def _session_options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = _WARNINGS_OFF
-    # Memory patterns are planned per input shape, and every line has its own width. Measured with
-    # a CRNN over 600 widths of 100 to 2560 px: without patterns 114 MiB, flat; with them 121;
-    # without the arena 126 and creeping; with the arena shrunk after every run 213 to 542. The
-    # time per line is the same in all of them.
-    options.enable_mem_pattern = False
-    return options
 
 
 def _first_line(error: Exception) -> str:

@@ -106,6 +106,17 @@ class ManyLooks(Protocol):
         """Decode one picture from the outputs of its first look and of those that followed."""
 
 
+@runtime_checkable
+class TellsWidth(Protocol):
+    """A reader, or learner, of a network that also takes the widths of its pictures.
+
+    A feed of one picture holds it without padding: what the input named here says is the width of
+    the picture beside it. Whoever runs pictures alone may then simplify the graph.
+    """
+
+    width_input: str
+
+
 def look(
     reader: Reader, rgb: RGB, forward: Callable[[list[Feed]], list[Outputs]]
 ) -> list[list[Outputs]]:

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from nhan.errors import ExportRefused
+from nhan.inference.session import open_for
 from nhan.tasks.base import RGB, Feed
 from nhan.tasks.learner import Batch, Learner
 from nhan.training.loader import Pictures
@@ -97,15 +98,24 @@ def to_onnx(learner: Learner, example: Batch) -> bytes:
 
 
 def open_onnx(model: bytes) -> onnxruntime.InferenceSession:
-    """A session on one thread."""
+    """A session on one thread for padded batches: the graph as it is written."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def compare(learner: Learner, session: Session, pictures: Pictures) -> Agreement:
-    """Run trained and exported network on the same samples, alone and in padded batches."""
+def compare(
+    learner: Learner, session: Session, pictures: Pictures, *, alone: Session | None = None
+) -> Agreement:
+    """Run trained and exported network on the same samples, alone and in padded batches.
+
+    Args:
+        learner: trained, on the CPU.
+        session: runs what was exported.
+        pictures: real prepared samples.
+        alone: runs single samples, where another graph is used for them.
+    """
     learner.network.eval()
     count = min(len(pictures), _COMPARED)
     worst, different = 0.0, 0
@@ -115,14 +125,20 @@ def compare(learner: Learner, session: Session, pictures: Pictures) -> Agreement
         for sample, beside in zip(samples, together, strict=True):
             batch = _batch(learner, [sample])
             (truth,) = _trained(learner, batch)
-            (alone,) = _exported(learner, session, batch)
-            different += len({truth[0], beside[0], alone[0]}) > 1
-            worst = max(worst, _gap(truth[1], beside[1]), _gap(truth[1], alone[1]))
+            (single,) = _exported(learner, alone or session, batch)
+            different += len({truth[0], beside[0], single[0]}) > 1
+            worst = max(worst, _gap(truth[1], beside[1]), _gap(truth[1], single[1]))
     return Agreement(count, worst, different)
 
 
 def prove(
-    learner: Learner, session: Session, pictures: Pictures, *, name: str, hint: str
+    learner: Learner,
+    session: Session,
+    pictures: Pictures,
+    *,
+    name: str,
+    hint: str,
+    alone: Session | None = None,
 ) -> Agreement:
     """Compare, and refuse what disagrees.
 
@@ -130,13 +146,14 @@ def prove(
         learner: trained, on the CPU.
         session: runs what was exported.
         pictures: real prepared samples.
+        alone: runs single samples, where another graph is used for them.
         name: of what was exported, for the message.
         hint: what to do where it disagrees.
 
     Raises:
         ExportRefused: an answer differs, or a score by more than `TOLERANCE`.
     """
-    agreement = compare(learner, session, pictures)
+    agreement = compare(learner, session, pictures, alone=alone)
     if agreement.different or not agreement.max_difference <= TOLERANCE:
         raise ExportRefused(
             f"{name} disagrees with the trained network: {agreement.different} of "
@@ -170,7 +187,15 @@ def export_onnx(learner: Learner, pictures: Pictures) -> tuple[bytes, Agreement]
     need_samples(pictures, name=name, hint="give the dataset a validation split")
     model = to_onnx(learner, _batch(learner, [pictures[0], pictures[len(pictures) - 1]]))
     hint = "train in float32, or report the versions of torch and onnxruntime"
-    return model, prove(learner, open_onnx(model), pictures, name=name, hint=hint)
+    agreement = prove(
+        learner,
+        open_onnx(model),
+        pictures,
+        name=name,
+        hint=hint,
+        alone=open_for(learner, model),
+    )
+    return model, agreement
 
 
 @contextmanager

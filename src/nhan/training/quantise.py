@@ -24,9 +24,9 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from nhan.inference.session import open_for
 from nhan.tasks.base import Feed, Task
 from nhan.tasks.learner import Learner
-from nhan.training.export import open_onnx
 from nhan.training.loader import Pictures
 
 # Samples whose activations set the ranges.
@@ -127,7 +127,7 @@ def int8_loss(
 
 
 def _answers(learner: Learner, model: bytes, pictures: Pictures) -> Iterator[str]:
-    session = open_onnx(model)
+    session = open_for(learner, model)
     for feed in _feeds(learner, pictures, len(pictures)):
         ((answer, _),) = learner.read(session.run(None, feed))
         yield answer

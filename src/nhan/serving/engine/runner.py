@@ -17,6 +17,7 @@ import numpy as np
 
 from nhan.errors import JobFailed, NotFound
 from nhan.images import PictureLimits, decode
+from nhan.inference.session import open_for
 from nhan.serving.engine.outcome import Outcome
 from nhan.tasks import get_task
 from nhan.tasks.base import RGB, Feed, Outputs, Reader, look
@@ -24,12 +25,6 @@ from nhan.tasks.base import RGB, Feed, Outputs, Reader, look
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-# A wide session keeps its helper threads only while it runs: threads that spin between requests
-# would take the cores from the single-threaded sessions.
-_NO_SPINNING = {
-    "session.intra_op.allow_spinning": "1",
-    "session.force_spinning_stop": "1",
-}
 # Pictures that a model must answer before it may go live, as (width, height): a usual line, a
 # very narrow one and one that is read in several windows by readers that do so.
 _WARM_UP_SIZES = ((320, 48), (3, 40), (24, 96))
@@ -71,8 +66,10 @@ class Runner:
         reader = get_task(spec["task"]).reader(spec)
         file = folder / spec.get("serve", "model.onnx")
         try:
-            narrow = _session(file, threads=1)
-            wide = _session(file, threads=self.wide_threads) if self.wide_threads > 1 else None
+            model = file.read_bytes()
+            narrow, wide = open_for(reader, model), None
+            if self.wide_threads > 1:
+                wide = open_for(reader, model, threads=self.wide_threads)
         except Exception as error:  # onnxruntime raises its own unrelated classes
             raise JobFailed(f"{key} cannot be loaded: {_first_line(error)}") from error
         loaded = _Loaded(reader, narrow, wide)
@@ -119,27 +116,6 @@ class Runner:
             rgb.shape[0],
             _brightness(rgb),
         )
-
-
-def _session(file: Path, *, threads: int) -> InferenceSession:
-    # Imported here, in the worker: ONNX Runtime starts a thread on import, and a process with
-    # threads must not fork.
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    # A memory pattern is remembered for every input shape, and every width is a shape.
-    options.enable_mem_pattern = False
-    if threads > 1:
-        for name, value in _NO_SPINNING.items():
-            options.add_session_config_entry(name, value)
-    return onnxruntime.InferenceSession(
-        file.read_bytes(), options, providers=["CPUExecutionProvider"]
-    )
 
 
 def _look(session: InferenceSession, reader: Reader, rgb: RGB) -> list[list[Outputs]]:

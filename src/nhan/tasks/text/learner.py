@@ -59,6 +59,8 @@ class TextLearner(Learner):
 
     network: LineNetwork
 
+    width_input = "width"
+
     def __init__(self, vocabulary: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         try:
             chosen = TextOptions(**options)

@@ -43,6 +43,8 @@ class LineReader:
         SettingsError: the spec lacks a part or asks for what this version cannot do.
     """
 
+    width_input = "width"
+
     def __init__(self, spec: Mapping[str, Any]) -> None:
         try:
             outputs = spec["outputs"]

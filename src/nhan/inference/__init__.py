@@ -1,0 +1,1 @@
+"""One ONNX Runtime session, and the graph that it runs for one picture alone."""
