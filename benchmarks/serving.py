@@ -11,7 +11,9 @@ and only ratios to the raw loop of the same round are compared, because machines
 
 The raw loop is two threads, each with its own single-threaded session, that decode, prepare, run
 and read the same pictures with nothing around them. For one client the reference is one call at a
-time on a session with as many threads as cores.
+time on a session with as many threads as cores. It and every server but ours run the model's file
+as it is; ours simplifies the graph when it loads it. `--raw simplified` gives the loop that graph
+too, which leaves what the server itself costs.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def main() -> None:
         pictures = folder / "pictures"
         collect_pictures(options.pictures, pictures)
         workspace = options.workspace or make_workspace(folder / "workspace", pictures)
-        bench = Bench(workspace, pictures, folder, options.seconds)
+        bench = Bench(workspace, pictures, folder, options.seconds, graph=options.raw)
         if options.overload:
             bench.overload(options.overload)
             return
@@ -67,6 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pictures", type=Path, help="folder of pictures; drawn otherwise")
     parser.add_argument("--workspace", type=Path, help="with a champion; random CRNN otherwise")
     parser.add_argument("--int8", nargs="+", metavar="NETWORK", help="int8 beside float32, ours")
+    parser.add_argument("--raw", choices=["file", "simplified"], default="file", help="its graph")
     parser.add_argument("--overload", type=float, help="seconds with 256 clients, our server only")
     return parser.parse_args()
 
@@ -74,9 +77,12 @@ def _options() -> argparse.Namespace:
 class Bench(Stage):
     """Compares servers and keeps score."""
 
-    def __init__(self, workspace: Path, pictures: Path, folder: Path, seconds: float) -> None:
+    def __init__(
+        self, workspace: Path, pictures: Path, folder: Path, seconds: float, *, graph: str = "file"
+    ) -> None:
         super().__init__(workspace, pictures, folder)
         self.seconds = seconds
+        self.graph = graph
         self.memory: dict[str, float] = {}
 
     def compare(
@@ -175,7 +181,7 @@ class Bench(Stage):
         ran = subprocess.run(
             [
                 sys.executable, str(PEERS / "raw_loop.py"), str(package_folder(self.workspace)),
-                str(self.pictures), mode, str(self.seconds / 2),
+                str(self.pictures), mode, str(self.seconds / 2), self.graph,
             ],
             capture_output=True, text=True, check=True,
         )  # fmt: skip

@@ -9,16 +9,17 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, UploadFile
+from plain_session import open_plain
 
 from nhan.images import decode
 from nhan.models.package import Package
-from nhan.models.predictor import load_reader, open_session
+from nhan.models.predictor import load_reader
 
 package = Package.from_folder(Path(os.environ["BENCH_PACKAGE"]))
 reader = load_reader(package)
 sessions: queue.Queue[Any] = queue.Queue()
 for _ in range(len(os.sched_getaffinity(0))):
-    sessions.put(open_session(package, threads=1))
+    sessions.put(open_plain(package, threads=1))
 app = FastAPI()
 
 

@@ -1,6 +1,9 @@
 """Nothing but the work: decode, prepare, run, read. The reference of benchmarks/serving.py.
 
-Usage: raw_loop.py PACKAGE PICTURES pair|alone SECONDS
+Usage: raw_loop.py PACKAGE PICTURES pair|alone SECONDS [file|simplified]
+
+It runs the model's file as any program would; `simplified` runs the graph that our server makes of
+it for pictures that are alone, which tells what the server around it costs.
 """
 
 from __future__ import annotations
@@ -16,13 +19,16 @@ from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
+from plain_session import open_plain
+
 from nhan.images import decode
 from nhan.models.package import Package
 from nhan.models.predictor import load_reader, open_session, run
 
 
-def main(package: Path, folder: Path, mode: str, seconds: float) -> float:
+def main(package: Path, folder: Path, mode: str, seconds: float, graph: str = "file") -> float:
     opened = Package.from_folder(package)
+    open_graph = {"file": open_plain, "simplified": open_session}[graph]
     reader = load_reader(opened)
     pictures = [file.read_bytes() for file in sorted(folder.iterdir())]
 
@@ -32,7 +38,7 @@ def main(package: Path, folder: Path, mode: str, seconds: float) -> float:
 
     def loop(threads: int, times: list[float]) -> None:
         nonlocal last
-        session = open_session(opened, threads=threads)
+        session = open_graph(opened, threads=threads)
         for picture in pictures[:8]:
             reader.answer(run(session, reader.inputs(decode(picture))))
         barrier.wait()
@@ -62,4 +68,6 @@ def main(package: Path, folder: Path, mode: str, seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])))
+    print(
+        main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4]), *sys.argv[5:])
+    )

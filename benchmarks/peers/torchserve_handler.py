@@ -1,4 +1,4 @@
-"""What TorchServe runs in each of its workers: the same session and reader as all others."""
+"""What TorchServe runs in each of its workers: the same session and reader as the other peers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from plain_session import open_plain
+
 from nhan.images import decode
 from nhan.models.package import Package
-from nhan.models.predictor import load_reader, open_session
+from nhan.models.predictor import load_reader
 
 
 class LineHandler:
@@ -16,7 +18,7 @@ class LineHandler:
         del context
         package = Package.from_folder(Path(os.environ["BENCH_PACKAGE"]))
         self.reader = load_reader(package)
-        self.session = open_session(package, threads=1)
+        self.session = open_plain(package, threads=1)
 
     def handle(self, rows: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
         del context

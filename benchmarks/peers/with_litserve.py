@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import litserve
+from plain_session import open_plain
 
 from nhan.images import decode
 from nhan.models.package import Package
-from nhan.models.predictor import load_reader, open_session
+from nhan.models.predictor import load_reader
 
 
 class LineApi(litserve.LitAPI):
@@ -24,7 +25,7 @@ class LineApi(litserve.LitAPI):
         del device
         package = Package.from_folder(Path(os.environ["BENCH_PACKAGE"]))
         self.reader = load_reader(package)
-        self.session = open_session(package, threads=1)
+        self.session = open_plain(package, threads=1)
 
     def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe reads the type
         return decode(request["file"].file.read())

@@ -50,7 +50,8 @@ def main(folder: Path, handler: str) -> int:
     subprocess.run(
         [
             beside / "torch-model-archiver", "--model-name", "line", "--version", "1",
-            "--handler", HERE / handler, "--export-path", folder,
+            "--handler", HERE / handler, "--extra-files", HERE / "plain_session.py",
+            "--export-path", folder,
         ],
         check=True,
     )  # fmt: skip
