@@ -128,5 +128,25 @@ def test_no_frames_and_blank_frames_read_as_nothing() -> None:
 def test_only_the_likeliest_classes_of_a_frame_are_tried() -> None:
     (frame, blank) = spell("abcdefgh", {"c": 0.3, "h": 0.25, "a": 0.2, "e": 0.02}, {"-": 0.9999})
     table = np.stack([frame, blank, frame])
-    assert BeamSearch(tried=3)._candidates(table) == [[3, 8, 1], [], [3, 8, 1]]
-    assert BeamSearch(tried=6)._candidates(table) == [[1, 3, 5, 8], [], [1, 3, 5, 8]]
+
+    def tried(most: int) -> list[list[int]]:
+        found = BeamSearch(tried=most)._candidates(table)
+        for classes, line in zip(found, table, strict=True):
+            assert all(score == line[index] for index, score in classes)
+        return [[index for index, _ in classes] for classes in found]
+
+    assert tried(3) == [[3, 8, 1], [], [3, 8, 1]]
+    assert tried(6) == [[1, 3, 5, 8], [], [1, 3, 5, 8]]
+
+
+def test_nothing_is_counted_twice_where_a_blank_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the beam is then reached through its parent alone."""
+    monkeypatch.setattr(beam, "_TRIED", math.log(1e-6))
+    monkeypatch.setattr(beam, "_HOPELESS", 40.0)
+    for log_probs in random_lines(4, 5, 4, 1.5):
+        log_probs[:, 0] = -np.inf
+        log_probs -= np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
+        truth = by_all_paths(log_probs)
+        reading = BeamSearch(width=2000, tried=3, syllable_penalty=0.0).read(log_probs, CHARACTERS)
+        assert truth[reading.text] == pytest.approx(max(truth.values()), rel=1e-3)
+        assert reading.score == pytest.approx(truth[reading.text] ** 1.25, rel=0.01)

@@ -10,11 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nhan.errors import SettingsError
 from nhan.tasks.text.decode import BLANK, LogProbs, Reading, greedy, without_stray_spaces
@@ -100,11 +99,12 @@ class BeamSearch:
             return plain
         beam = [_Prefix(context=self.model.start() if self.model else 0)]
         beam[0].ends_blank = beam[0].total = 0.0
-        for frame, classes in zip(log_probs, self._candidates(log_probs), strict=True):
+        beam[0].held = True
+        blanks = log_probs[:, BLANK].tolist()
+        for blank, classes in zip(blanks, self._candidates(log_probs), strict=True):
             if classes:
-                beam = self._advance(beam, frame, classes, characters)
+                beam = self._advance(beam, blank, classes, characters)
             else:
-                blank = float(frame[BLANK])
                 for prefix in beam:
                     prefix.rest(blank)
         finals = [self._final(prefix) for prefix in beam]
@@ -112,42 +112,44 @@ class BeamSearch:
         share = math.exp(max(finals) - _sum(finals))
         return _reading(best, share)
 
-    def _candidates(self, log_probs: LogProbs) -> list[list[int]]:
+    def _candidates(self, log_probs: LogProbs) -> list[list[tuple[int, float]]]:
+        """For each frame the classes worth trying, with their log-probabilities."""
         likely = log_probs > _TRIED
         likely[:, BLANK] = False
         likely[log_probs[:, BLANK] > _SURE_BLANK] = False
         # One search for all frames: nearly all of the table is too unlikely to be looked at.
-        found: list[list[int]] = [[] for _ in log_probs]
+        found: list[list[tuple[int, float]]] = [[] for _ in log_probs]
         frames, classes = np.nonzero(likely)
-        for frame, index in zip(frames.tolist(), classes.tolist(), strict=True):
-            found[frame].append(index)
-        for frame, some in enumerate(found):
+        scores = log_probs[frames, classes].tolist()
+        for frame, index, score in zip(frames.tolist(), classes.tolist(), scores, strict=True):
+            found[frame].append((index, score))
+        for some in found:
             if len(some) > self.tried:
-                some.sort(key=log_probs[frame].__getitem__, reverse=True)
+                some.sort(key=itemgetter(1), reverse=True)
                 del some[self.tried :]
         return found
 
     def _advance(
         self,
         beam: list[_Prefix],
-        frame: NDArray[np.float32],
-        classes: list[int],
+        blank: float,
+        classes: list[tuple[int, float]],
         characters: Sequence[str],
     ) -> list[_Prefix]:
-        blank = float(frame[BLANK])
-        scores = [(index, float(frame[index])) for index in classes]
         # What surely survives this frame; a child further behind is not worth making.
-        floor = max(prefix.total + prefix.prior for prefix in beam) + blank
+        floor = _NEVER
         for prefix in beam:
             prefix.next_blank = prefix.total + blank
             prefix.next_char = _NEVER
-        new: dict[int, _Prefix] = {id(prefix): prefix for prefix in beam}
+            floor = max(floor, prefix.next_blank + prefix.prior)
+        moved = list(beam)
         for prefix in beam:
-            for index, score in scores:
+            for index, score in classes:
                 if index == prefix.last:
                     # The same character goes on; a second one needs a blank between.
                     prefix.next_char = _add(prefix.next_char, prefix.ends_char + score)
-                    prefix.peak = max(prefix.peak, score)
+                    if score > prefix.peak:
+                        prefix.peak = score
                     gained = prefix.ends_blank + score
                 else:
                     gained = prefix.total + score
@@ -155,33 +157,44 @@ class BeamSearch:
                     continue
                 child = prefix.children.get(index)
                 if child is None:
-                    child = prefix.children[index] = self._extend(prefix, index, characters)
+                    char = characters[index - 1]
+                    prior, context = self._prior(prefix, char)
+                    # Nothing else can lead to it in this frame, so it would not be kept.
+                    if gained + prior < floor - _HOPELESS:
+                        continue
+                    child = prefix.children[index] = _Prefix(
+                        last=index,
+                        char=char,
+                        parent=prefix,
+                        prior=prior,
+                        context=context,
+                        word=prefix.word + char if char.isalpha() else "",
+                    )
+                if not child.held:
+                    child.held = True
+                    moved.append(child)
                 child.next_char = _add(child.next_char, gained)
-                child.peak = max(child.peak, score)
-                new[id(child)] = child
+                if score > child.peak:
+                    child.peak = score
                 floor = max(floor, child.next_char + child.prior)
-        for prefix in new.values():
+        for prefix in moved:
             prefix.settle()
-        ranked = sorted(new.values(), key=_promise, reverse=True)
-        least = ranked[0].promise - _HOPELESS
-        kept = [prefix for prefix in ranked[: self.width] if prefix.promise >= least]
-        for prefix in ranked[len(kept) :]:
+        moved.sort(key=_promise, reverse=True)
+        least = moved[0].promise - _HOPELESS
+        kept = [prefix for prefix in moved[: self.width] if prefix.promise >= least]
+        for prefix in moved[len(kept) :]:
             prefix.forget()
         return kept
 
-    def _extend(self, prefix: _Prefix, index: int, characters: Sequence[str]) -> _Prefix:
-        char = characters[index - 1]
-        prior, context, word = prefix.prior, 0, ""
+    def _prior(self, prefix: _Prefix, char: str) -> tuple[float, int]:
+        """What a character adds beside the network's word for it, and the context behind it."""
+        prior, context = prefix.prior, 0
         if self.model is not None:
             gained, context = self.model.step(prefix.context, char)
             prior += self.model_weight * gained + self.length_bonus
-        if char.isalpha():
-            word = prefix.word + char
-        else:
+        if not char.isalpha():
             prior -= self._penalty(prefix.word)
-        return _Prefix(
-            last=index, char=char, parent=prefix, prior=prior, context=context, word=word
-        )
+        return prior, context
 
     def _penalty(self, word: str) -> float:
         return self.syllable_penalty if _is_misspelled(word) else 0.0
@@ -196,7 +209,8 @@ class _Prefix:
     """A text read so far, as a node of the tree of all texts under consideration.
 
     `ends_blank` and `ends_char` are the log-probabilities of its alignments that end so, `total`
-    of both, `promise` with the prior; `next_…` gather those of the frame at work.
+    of both, `promise` with the prior; `next_…` gather those of the frame at work. `held` is whether
+    it is in the beam, or may be after this frame.
     """
 
     last: int = BLANK
@@ -212,19 +226,13 @@ class _Prefix:
     next_blank: float = _NEVER
     next_char: float = _NEVER
     peak: float = _NEVER
+    held: bool = False
     children: dict[int, _Prefix] = field(default_factory=dict)
 
     def settle(self) -> None:
         """The frame at work is done."""
-        blank, char = self.next_blank, self.next_char
-        self.ends_blank, self.ends_char = blank, char
-        # Most often one of the two is nothing beside the other.
-        if char < blank - _NOTHING:
-            self.total = blank
-        elif blank < char - _NOTHING:
-            self.total = char
-        else:
-            self.total = _add(blank, char)
+        self.ends_blank, self.ends_char = self.next_blank, self.next_char
+        self.total = _add(self.next_blank, self.next_char)
         self.promise = self.total + self.prior
         self.next_blank = self.next_char = _NEVER
 
@@ -236,7 +244,7 @@ class _Prefix:
     def forget(self) -> None:
         """Out of the beam; comes back with nothing if a parent spells it again."""
         self.ends_blank = self.ends_char = self.total = _NEVER
-        self.next_blank = self.next_char = _NEVER
+        self.held = False
 
 
 _promise = attrgetter("promise")
