@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 CPU = "CPUExecutionProvider"
+_CPU_INFORMATION = Path("/proc/cpuinfo")
 _ERRORS = 3  # ONNX Runtime's severity; it warns of harmless shape merges
 # A session of several threads keeps its helpers only while it runs: threads that spin between
 # requests would take the cores from the single-threaded sessions.
@@ -76,7 +77,7 @@ def _row_kernel_wins() -> bool:
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
+        flags = _CPU_INFORMATION.read_text(encoding="ascii", errors="replace").split()
     except OSError:
         return False
     return "avx2" in flags and "avx512f" not in flags
