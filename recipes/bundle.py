@@ -64,6 +64,8 @@ TARGET = ROOT / "src" / "nhan" / "models" / "bundled"
 # end of the 95 % interval, and must save so much of the time.
 INT8_MARGIN = 0.003
 INT8_SAVES = 0.1
+# What is counted of each training that led to a reader.
+_SPENT = ("seen", "seconds")
 # How answers are found, the same for every version; measured in docs/reader.md.
 READING: dict[str, Any] = {
     "decoding": {
@@ -246,16 +248,20 @@ def earlier(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     if not start:
         return []
     began = load_checkpoint(Path(start))
+    optimizer = began.facts["config"]["optimizer"]
+    if (numbers := Path(start).parent / METRICS).exists() and Path(start).name == WEIGHTS:
+        # The reader that ships: what it took is written beside its weights.
+        known = json.loads(numbers.read_text("utf-8"))
+        own = {key: known[key] - sum(each[key] for each in known["before"]) for key in _SPENT}
+        return [*known["before"], {**own, **_rate(optimizer)}]
     # A run's last checkpoint says where it stood, its best one how much it had seen.
     seen = began.facts["position"]["seen"] if "position" in began.facts else began.facts["seen"]
-    optimizer = began.facts["config"]["optimizer"]
-    stage = {
-        "seen": seen,
-        "seconds": _seconds(Path(start).parent, seen),
-        "lr": optimizer["lr"],
-        "schedule": optimizer["schedule"],
-    }
+    stage = {"seen": seen, "seconds": _seconds(Path(start).parent, seen), **_rate(optimizer)}
     return [*earlier(began), stage]
+
+
+def _rate(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: optimizer[key] for key in ("lr", "schedule")}
 
 
 def calibration_lines(recipe: Recipe, count: int) -> list[Sample]:
