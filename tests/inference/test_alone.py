@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from nhan.inference.alone import for_one_picture
 from nhan.inference.session import open_for
@@ -144,6 +144,11 @@ def test_recurrent_weights_may_be_left_unpacked() -> None:
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+def number(name: str, value: float) -> onnx.TensorProto:
+    """A constant as exporters write it."""
+    return numpy_helper.from_array(np.array(value, np.float32), name)
+
+
 def graph_of(nodes: list[onnx.NodeProto], tables: list[onnx.TensorProto]) -> bytes:
     """`x` (1, W) and `width` (1,) in, `y` out."""
     value = helper.make_tensor_value_info
@@ -200,7 +205,7 @@ def test_comparisons_of_what_is_in_the_picture_stay() -> None:
             helper.make_node("Cast", ["small"], ["mask"], to=TensorProto.FLOAT),
             helper.make_node("Mul", ["x", "mask"], ["y"]),
         ],
-        [helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])],
+        [number("two", 2.0)],
     )
     whole, simple = outcome(model)
     assert 0 < np.count_nonzero(whole) < whole.size
@@ -237,14 +242,31 @@ def test_what_is_no_zero_or_no_one_stays() -> None:
             helper.make_node("Add", ["added", "hidden"], ["y"]),
         ],
         [
-            helper.make_tensor("two", TensorProto.FLOAT, [], [2.0]),
-            helper.make_tensor("unit", TensorProto.FLOAT, [], [1.0]),
-            helper.make_tensor("endless", TensorProto.FLOAT, [], [-np.inf]),
+            number("two", 2.0),
+            number("unit", 1.0),
+            number("endless", -np.inf),
         ],
     )
     whole, simple = outcome(model)
     assert np.isnan(whole).all()
     np.testing.assert_array_equal(simple, whole)
+
+
+def test_what_hides_padding_from_attention_goes() -> None:
+    model = graph_of(
+        [
+            helper.make_node("Less", ["positions", "width"], ["real"]),
+            helper.make_node("Cast", ["real"], ["mask"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["unit", "mask"], ["padding"]),
+            helper.make_node("Mul", ["padding", "low"], ["hidden"]),
+            helper.make_node("Add", ["x", "hidden"], ["scores"]),
+            helper.make_node("Relu", ["scores"], ["y"]),
+        ],
+        [number("unit", 1.0), number("low", -1e4)],
+    )
+    whole, simple = outcome(model)
+    np.testing.assert_array_equal(simple, whole)
+    assert operations(for_one_picture(model, width="width")) == {"Relu": 1}
 
 
 def test_a_mask_that_is_an_answer_stays() -> None:

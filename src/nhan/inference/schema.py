@@ -34,10 +34,8 @@ _SCHEMA: dict[str, dict[str, tuple[int, int | str, bool]]] = {
     "Node": {
         "input": (1, _Field.TYPE_STRING, True),
         "output": (2, _Field.TYPE_STRING, True),
-        "name": (3, _Field.TYPE_STRING, False),
         "op_type": (4, _Field.TYPE_STRING, False),
         "attribute": (5, "Attribute", True),
-        "domain": (7, _Field.TYPE_STRING, False),
     },
     "Graph": {
         "node": (1, "Node", True),

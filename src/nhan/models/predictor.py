@@ -42,15 +42,9 @@ def open_session(
 
     Raises:
         BadPackage: the file is missing, damaged, or no model that ONNX Runtime can run.
+        NotFound: as `load_reader`.
     """
-    model = package.read(package.spec.serve)
-    try:
-        return open_for(load_reader(package), model, threads=threads, providers=providers)
-    except Exception as error:  # ONNX Runtime raises a dozen classes with no common parent
-        raise BadPackage(
-            f"{package.ref}: ONNX Runtime cannot load {package.spec.serve}: {_first_line(error)}",
-            hint="export it again, or upgrade onnxruntime",
-        ) from error
+    return _open(package, load_reader(package), threads, providers)
 
 
 def run(session: ort.InferenceSession, feeds: Sequence[Feed]) -> list[Outputs]:
@@ -83,12 +77,9 @@ class Predictor:
         Raises:
             BadPackage, NotFound: as `open_session` and `load_reader`.
         """
-        return cls(
-            package,
-            load_reader(package),
-            open_session(package, threads=threads),
-            limits or PictureLimits(),
-        )
+        reader = load_reader(package)
+        session = _open(package, reader, threads, (CPU,))
+        return cls(package, reader, session, limits or PictureLimits())
 
     def predict(self, picture: bytes | RGB) -> Answer:
         """Answer for one picture: an encoded file, or uint8 (H, W, 3) RGB.
@@ -110,6 +101,19 @@ class Predictor:
         """
         for picture in pictures:
             yield self.predict(picture)
+
+
+def _open(
+    package: Package, reader: Reader, threads: int, providers: Sequence[str]
+) -> ort.InferenceSession:
+    model = package.read(package.spec.serve)
+    try:
+        return open_for(reader, model, threads=threads, providers=providers)
+    except Exception as error:  # ONNX Runtime raises a dozen classes with no common parent
+        raise BadPackage(
+            f"{package.ref}: ONNX Runtime cannot load {package.spec.serve}: {_first_line(error)}",
+            hint="export it again, or upgrade onnxruntime",
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
