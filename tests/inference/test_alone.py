@@ -144,13 +144,24 @@ def test_recurrent_weights_may_be_left_unpacked() -> None:
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+MASK = [
+    helper.make_node("Less", ["positions", "width"], ["real"]),
+    helper.make_node("Cast", ["real"], ["mask"], to=TensorProto.FLOAT),
+]
+
+
 def number(name: str, value: float) -> onnx.TensorProto:
     """A constant as exporters write it."""
     return numpy_helper.from_array(np.array(value, np.float32), name)
 
 
-def graph_of(nodes: list[onnx.NodeProto], tables: list[onnx.TensorProto]) -> bytes:
-    """`x` (1, W) and `width` (1,) in, `y` out."""
+def graph_of(
+    nodes: list[onnx.NodeProto], tables: list[onnx.TensorProto], output: str = "turned"
+) -> bytes:
+    """`x` (1, W) and `width` (1,) in; out comes `y` with its sign turned.
+
+    What makes an output always stays, so the node that is asked about must not be the last.
+    """
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         [
@@ -158,10 +169,11 @@ def graph_of(nodes: list[onnx.NodeProto], tables: list[onnx.TensorProto]) -> byt
             helper.make_node("Gather", ["shape", "one"], ["count"]),
             helper.make_node("Range", ["zero", "count", "step"], ["positions"]),
             *nodes,
+            helper.make_node("Neg", ["y"], ["turned"]),
         ],
         "graph",
         [value("x", TensorProto.FLOAT, [1, "w"]), value("width", TensorProto.INT64, [1])],
-        [value("y", TensorProto.FLOAT, None)],
+        [value(output, TensorProto.FLOAT, None)],
         [
             helper.make_tensor("one", TensorProto.INT64, [], [1]),
             helper.make_tensor("zero", TensorProto.INT64, [], [0]),
@@ -216,8 +228,7 @@ def test_a_mask_that_is_used_as_numbers_stays() -> None:
     """Ones that are added, or multiplied with ones, are not nothing."""
     model = graph_of(
         [
-            helper.make_node("Less", ["positions", "width"], ["real"]),
-            helper.make_node("Cast", ["real"], ["mask"], to=TensorProto.FLOAT),
+            *MASK,
             helper.make_node("Mul", ["mask", "mask"], ["square"]),
             helper.make_node("Mul", ["x", "square"], ["cleared"]),
             helper.make_node("Add", ["cleared", "mask"], ["y"]),
@@ -225,27 +236,33 @@ def test_a_mask_that_is_used_as_numbers_stays() -> None:
         [],
     )
     whole, simple = outcome(model)
-    np.testing.assert_array_equal(whole, [[2, 3, 4, 5, 6]])
+    np.testing.assert_array_equal(whole, [[-2, -3, -4, -5, -6]])
     np.testing.assert_array_equal(simple, whole)
 
 
-def test_what_is_no_zero_or_no_one_stays() -> None:
-    """2 − ones is not zeros, and zeros times what is not finite is not either."""
+def test_two_less_ones_is_not_nothing() -> None:
     model = graph_of(
         [
-            helper.make_node("Less", ["positions", "width"], ["real"]),
-            helper.make_node("Cast", ["real"], ["mask"], to=TensorProto.FLOAT),
+            *MASK,
             helper.make_node("Sub", ["two", "mask"], ["rest"]),
+            helper.make_node("Add", ["x", "rest"], ["y"]),
+        ],
+        [number("two", 2.0)],
+    )
+    whole, simple = outcome(model)
+    np.testing.assert_array_equal(whole, [[-2, -3, -4, -5, -6]])
+    np.testing.assert_array_equal(simple, whole)
+
+
+def test_zeros_times_what_is_endless_are_not_nothing() -> None:
+    model = graph_of(
+        [
+            *MASK,
             helper.make_node("Sub", ["unit", "mask"], ["padding"]),
             helper.make_node("Mul", ["padding", "endless"], ["hidden"]),
-            helper.make_node("Add", ["x", "rest"], ["added"]),
-            helper.make_node("Add", ["added", "hidden"], ["y"]),
+            helper.make_node("Add", ["x", "hidden"], ["y"]),
         ],
-        [
-            number("two", 2.0),
-            number("unit", 1.0),
-            number("endless", -np.inf),
-        ],
+        [number("unit", 1.0), number("endless", -np.inf)],
     )
     whole, simple = outcome(model)
     assert np.isnan(whole).all()
@@ -255,31 +272,30 @@ def test_what_is_no_zero_or_no_one_stays() -> None:
 def test_what_hides_padding_from_attention_goes() -> None:
     model = graph_of(
         [
-            helper.make_node("Less", ["positions", "width"], ["real"]),
-            helper.make_node("Cast", ["real"], ["mask"], to=TensorProto.FLOAT),
+            *MASK,
             helper.make_node("Sub", ["unit", "mask"], ["padding"]),
             helper.make_node("Mul", ["padding", "low"], ["hidden"]),
-            helper.make_node("Add", ["x", "hidden"], ["scores"]),
-            helper.make_node("Relu", ["scores"], ["y"]),
+            helper.make_node("Add", ["x", "hidden"], ["y"]),
         ],
         [number("unit", 1.0), number("low", -1e4)],
     )
     whole, simple = outcome(model)
     np.testing.assert_array_equal(simple, whole)
-    assert operations(for_one_picture(model, width="width")) == {"Relu": 1}
+    assert operations(for_one_picture(model, width="width")) == {"Neg": 1}
 
 
 def test_a_mask_that_is_an_answer_stays() -> None:
     model = graph_of(
         [
-            helper.make_node("Less", ["positions", "width"], ["real"]),
-            helper.make_node("Cast", ["real"], ["mask"], to=TensorProto.FLOAT),
+            *MASK,
             helper.make_node("Mul", ["x", "mask"], ["y"]),
         ],
         [],
+        output="y",
     )
     whole, simple = outcome(model)
     np.testing.assert_array_equal(simple, whole)
+    assert operations(for_one_picture(model, width="width"))["Mul"] == 1
 
 
 def test_only_readers_that_tell_the_width_get_another_graph() -> None:
