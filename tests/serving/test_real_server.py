@@ -410,6 +410,26 @@ def test_what_is_no_http_gets_our_error_shape(server, nonsense):
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
 
 
+@pytest.mark.parametrize("body", [b"\r\n", b"content-length: 9\r\n\r\n", b"upgrade: h2c\r\n\r\n"])
+def test_a_request_that_names_no_host_is_refused(server, body):
+    """Whoever stands in front may have meant another server (RFC 9112, 3.2)."""
+    with server.connect() as client:
+        client.sendall(b"POST /predict HTTP/1.1\r\nconnection: upgrade\r\n" + body)
+        answer = client.makefile("rb").read()  # to the end: the connection is closed
+    assert answer.count(b"HTTP/1.1 400") == 1
+    assert "no host" in json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET /ping HTTP/1.0\r\n", b"GET /ping HTTP/1.1\r\nconnection: close\r\nHOST:\r\n"]
+)
+def test_what_need_name_no_host_is_answered(server, head):
+    """Load balancers ask whether we live in HTTP/1.0; and a host may be named, and be empty."""
+    with server.connect() as client:
+        client.sendall(head + b"\r\n")
+        assert client.makefile("rb").read().startswith(b"HTTP/1.1 200")
+
+
 def test_pipelined_requests_are_answered_in_order(server, toy_picture):
     words = ["đ", "ă", "đâ"]
     with server.connect() as client:

@@ -164,6 +164,12 @@ class GuardedProtocol(HttpToolsProtocol):
         # What came at once may be head and body: only a long piece is worth counting through.
         if self._head_bytes > self._limits.head_bytes:
             self._check_head()
+        # It comes first where browsers and libraries speak, so this is one comparison.
+        named = any(name == b"host" for name, _ in self.headers)
+        if not named and self.parser.get_http_version() > "1.0":
+            # A proxy may have meant another server; RFC 9112, 3.2, wants it refused.
+            self._refuse(BadRequest("the request names no host", hint="send a Host header"))
+            raise _Refused
         self._head_bytes = -1
         self._body_bytes = self._around_bytes = 0
         super().on_headers_complete()
