@@ -137,8 +137,10 @@ def make_workspace(root, toy_files, toy_spec):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, toy_files, toy_spec):
     root = make_workspace(tmp_path_factory.mktemp("server") / "w", toy_files, toy_spec)
+    (temporary := root.parent / "temporary").mkdir()
     running = Server(
         root,
+        TMPDIR=str(temporary),
         # Long enough for our own clients on a busy machine, short enough to wait for.
         NHAN_SERVE__HEAD_S="1.5",
         NHAN_SERVE__BODY_S="2.0",
@@ -573,6 +575,8 @@ def test_workers_killed_again_and_again_are_back_at_once(server, toy_picture):
 
 
 def test_a_killed_front_process_is_back_within_two_seconds(server, toy_picture):
+    temporary = server.root.parent / "temporary"
+    left = set(temporary.glob("nhan-serve-*"))
     watch = Stopwatch()
     os.kill(server.children()[0], signal.SIGKILL)
 
@@ -584,6 +588,10 @@ def test_a_killed_front_process_is_back_within_two_seconds(server, toy_picture):
 
     server.until(answers)
     assert watch.allows(4), "2 s on a quiet machine"
+    server.until(lambda: not any(folder.exists() for folder in left))
+    (own,) = temporary.glob("nhan-serve-*")
+    assert left
+    assert list((own / "files").iterdir())
 
 
 def test_metrics_are_on_the_admin_address(server):

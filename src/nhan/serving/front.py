@@ -30,6 +30,7 @@ from nhan.serving.live import Live
 from nhan.serving.logs import set_up_logging
 from nhan.serving.metrics import Metrics
 from nhan.serving.roster import Roster
+from nhan.serving.scratch import begin_removing_left_folders, scratch_folder
 from nhan.serving.service import Service
 from nhan.serving.watched import Watched
 from nhan.settings import ServeSettings, Settings
@@ -82,13 +83,15 @@ async def serve(plan: FrontPlan) -> None:
         watch=metrics.answered,
         differs=collector.disagreed if collector is not None else lambda *_: None,
     )
-    with tempfile.TemporaryDirectory(prefix="nhan-serve-") as cache:
+    temporary = Path(tempfile.gettempdir())
+    begin_removing_left_folders(temporary)
+    with scratch_folder(temporary) as cache:
         live = Live(
             Registry(store) if store is not None else None,
             _bundled() if settings.serve.bundled else None,
             dispatcher,
             roster,
-            cache=Path(cache),
+            cache=cache,
             poll_s=settings.serve.poll_s,
             trials=service.trials,
             on_swap=lambda name: metrics.swaps.update([name]),
