@@ -106,6 +106,21 @@ def test_a_picture_is_given_with_a_key_or_a_signed_link(
     assert keyed.headers["cross-origin-resource-policy"] == "same-origin"
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["xsignature=1", "as=png&x=signature=", "x&signature%5B%5D=1", "Signature=1", ";signature="],
+)
+def test_what_only_looks_like_a_signature_opens_no_picture(
+    call: Call, kept, closed, query: str
+) -> None:
+    """The door and the route must read the same query, or a request passes between them."""
+    del closed["secret"]
+    sha256, data = kept("đă")
+    (answer,) = call(("GET", f"/pictures/{sha256}?{query}", {}), **closed)
+    assert answer.status_code == 401
+    assert data not in answer.content
+
+
 def test_a_picture_is_not_sent_twice_and_shown_as_png(call: Call, kept) -> None:
     sha256, data = kept("đă", "TIFF", "tif")
     first, shown = call(
