@@ -23,10 +23,10 @@ from nhan.tasks.learner import Learner
 from nhan.training.checkpoint import load_checkpoint
 from nhan.training.config import make_config
 from nhan.training.export import open_onnx, to_onnx
+from nhan.training.job import BEST, CURVE
 from nhan.training.prepared import folder_rows
 from nhan.training.produce import learner_of
 from nhan.training.streamed import train_stream
-from nhan.training.watch import BEST, CURVE
 
 DESIGNS = {
     "crnn-64": {"network": "crnn", "options": {"height": 64}},

@@ -25,10 +25,10 @@ from nhan.synth import line
 from nhan.tasks import get_task
 from nhan.training.checkpoint import Checkpoint, load_checkpoint
 from nhan.training.config import make_config
+from nhan.training.job import BEST, LAST
 from nhan.training.prepared import folder_rows
 from nhan.training.produce import WEIGHTS, learner_of
 from nhan.training.train import train
-from nhan.training.watch import BEST, LAST
 from nhan.workspace import Workspace
 
 

@@ -20,8 +20,8 @@ from nhan.errors import JobFailed, UserError
 from nhan.training.checkpoint import load_checkpoint
 from nhan.training.config import TrainConfig
 from nhan.training.group import Group
+from nhan.training.job import BEST, CURVE, LAST
 from nhan.training.launch import launch
-from nhan.training.watch import BEST, CURVE, LAST
 from nhan.workspace import Workspace
 
 # A worker of the test below: trains the toy run in the workspace it is given.

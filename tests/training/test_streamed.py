@@ -11,8 +11,8 @@ from nhan.cli.main import run
 from nhan.errors import Conflict, SettingsError
 from nhan.training.checkpoint import load_checkpoint
 from nhan.training.config import TrainConfig
+from nhan.training.job import BEST, CURVE, LAST
 from nhan.training.streamed import train_stream
-from nhan.training.watch import BEST, CURVE, LAST
 
 
 def made_config(samples: int = 64, **changes: Any) -> TrainConfig:

@@ -18,9 +18,9 @@ import toy_run
 
 from nhan.errors import Conflict, JobFailed, NotFound
 from nhan.training.checkpoint import load_checkpoint
+from nhan.training.job import BEST, CURVE, LAST
 from nhan.training.produce import learner_of
 from nhan.training.train import train
-from nhan.training.watch import BEST, CURVE, LAST
 from nhan.workspace import Workspace
 
 
@@ -50,6 +50,15 @@ def test_a_training_leaves_a_complete_run(workspace: Workspace) -> None:
     assert [line["seen"] for line in curve(run.folder)] == [48, 96, 144]
     assert workspace.store.exists(f"runs/{run.name}/best.safetensors")
     assert not list(run.folder.glob(".*")), "no temporary file stays"
+
+
+def test_lightning_is_imported_when_a_training_begins_and_no_sooner() -> None:
+    """It takes seconds, which a mistake in the command would have waited for."""
+    program = (
+        "import sys, nhan.pipeline.make_model, nhan.training.streamed\n"
+        "sys.exit('lightning' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_the_best_weights_are_those_of_the_best_validation(workspace: Workspace) -> None:
@@ -188,7 +197,7 @@ def test_a_run_from_another_model_killed_before_its_first_step_still_starts_ther
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr("nhan.training.train.fit", die)
+        broken.setattr("nhan.training.fit.fit", die)
         with pytest.raises(KeyboardInterrupt):
             train(workspace, grown, config, run="r", start=first.folder / BEST, show=False)
     resumed = train(workspace, grown, toy_run.config(), run="r", resume=True, show=False)

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +25,8 @@ try:
     from nhan.training.group import current, launched
     from nhan.training.produce import WEIGHTS, produce_run
     from nhan.training.train import CONFIG, check_run, new_run_id, run_facts, run_folder, train
+
+    metadata.version("lightning")  # imported when a training begins
 except ModuleNotFoundError as error:  # torch, lightning …: the base install serves without them
     if (error.name or "").startswith("nhan"):
         raise

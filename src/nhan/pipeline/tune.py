@@ -26,10 +26,10 @@ from nhan.errors import Conflict, JobFailed, MissingExtra, NhanError, UserError
 from nhan.pipeline.make_model import weights_of
 from nhan.tasks import get_task
 from nhan.training.config import TrainConfig, make_config
+from nhan.training.job import LAST
 from nhan.training.space import Axis, Space
 from nhan.training.toml import to_toml
 from nhan.training.train import FACTS, run_folder, train
-from nhan.training.watch import LAST
 from nhan.workspace import Workspace
 
 _FOLDER = "tune"

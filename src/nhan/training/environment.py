@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import onnxruntime
 import torch
@@ -23,7 +23,7 @@ def environment() -> dict[str, Any]:
         "commit": commit(Path(nhan.__file__).parent),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "lightning": lightning.__version__,
+        "lightning": version("lightning"),
         "onnxruntime": onnxruntime.__version__,
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",

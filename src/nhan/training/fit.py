@@ -6,56 +6,21 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from rich.console import Console
 
-from nhan.errors import SettingsError
 from nhan.tasks import get_task
-from nhan.tasks.learner import Learner
-from nhan.training.config import TrainConfig
 from nhan.training.group import Group, current
-from nhan.training.loader import Loader, Pictures
+from nhan.training.job import LAST, Job, Standing, choose_device
+from nhan.training.loader import Loader
 from nhan.training.module import TrainingModule
-from nhan.training.stream import Maker, Stream
-from nhan.training.watch import LAST, Judge, Standing, Tracker, Watch
-
-
-@dataclass
-class Job:
-    """One training, ready to run.
-
-    Attributes:
-        learner: its network is trained in place.
-        config: filled.
-        total: samples to train on.
-        validate_every: samples between validations.
-        folder: where checkpoints and the curve go; it exists.
-        facts: JSON-able, goes into every checkpoint: task, options, vocabulary, where from.
-        pictures: the dataset's prepared samples, if any.
-        stream: made samples, if any.
-        judges: sets to score on; the first one's primary metric chooses the best weights.
-        trackers: where numbers are logged beside the folder.
-        judge_start: the network answers already, so its start is scored too.
-    """
-
-    learner: Learner
-    config: TrainConfig
-    total: int
-    validate_every: int
-    folder: Path
-    facts: dict[str, Any]
-    pictures: Pictures | None = None
-    stream: Stream | None = None
-    judges: Sequence[Judge] = ()
-    trackers: Sequence[Tracker] = field(default_factory=list)
-    judge_start: bool = False
+from nhan.training.stream import Maker
+from nhan.training.watch import Watch
 
 
 def fit(
@@ -151,20 +116,6 @@ def _interruptible() -> Iterator[None]:
             raise
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from ended
-
-
-def choose_device(asked: str) -> str:
-    """`cpu` or `cuda`.
-
-    Raises:
-        SettingsError: a GPU is asked for and there is none.
-    """
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise SettingsError(
-            "machine.device is 'cuda' and no CUDA device is there", hint="use 'auto' or 'cpu'"
-        )
-    return "cuda" if there and asked != "cpu" else "cpu"
 
 
 def _precision(asked: str, device: str) -> Any:

@@ -11,10 +11,10 @@ from nhan.tasks import get_task
 from nhan.tasks.learner import Learner
 from nhan.training.checkpoint import Checkpoint, load_checkpoint, to_bytes
 from nhan.training.export import export_onnx
+from nhan.training.job import BEST, CURVE
 from nhan.training.loader import Pictures
 from nhan.training.quantise import int8_loss, to_int8
 from nhan.training.train import CONFIG, Dataset, prepared_split, reference, run_facts, run_folder
-from nhan.training.watch import BEST, CURVE
 from nhan.workspace import Workspace
 
 MODEL, MODEL_INT8 = "model.onnx", "model.int8.onnx"

@@ -19,10 +19,9 @@ from nhan.tasks.base import RGB
 from nhan.tasks.learner import Learner
 from nhan.training.checkpoint import load_checkpoint
 from nhan.training.config import TrainConfig, make_config
-from nhan.training.fit import Job, fit
+from nhan.training.job import LAST, Job, Judge, Standing
 from nhan.training.prepared import folder_rows
 from nhan.training.stream import Maker, Stream, open_stream
-from nhan.training.watch import LAST, Judge, Standing
 
 # Seeds below this are for training: the judged samples come from another part of the numbers.
 _JUDGE_SEED = 1_000_000_007
@@ -108,6 +107,8 @@ def train_stream(
         stream=stream,
         judges=judges,
     )
+    from nhan.training.fit import fit  # Lightning takes seconds, and mistakes are told by now
+
     return fit(job, resume=resume, show=show, console=console)
 
 

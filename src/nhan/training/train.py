@@ -24,13 +24,12 @@ from nhan.tasks.learner import Adopted, Learner
 from nhan.training.checkpoint import Checkpoint, save_checkpoint
 from nhan.training.config import DataConfig, TrainConfig, make_config
 from nhan.training.environment import environment
-from nhan.training.fit import Job, choose_device, fit
 from nhan.training.group import current
+from nhan.training.job import BEST, CURVE, Job, Judge, Standing, Tracker, choose_device
 from nhan.training.preflight import Preflight, look_over, memorise
 from nhan.training.prepared import Chosen, LabelledPicture, Prepared, prepared
 from nhan.training.stream import open_stream, rehearsal_options
 from nhan.training.tracking import open_tracker
-from nhan.training.watch import BEST, CURVE, Judge, Standing, Tracker
 from nhan.workspace import Workspace
 
 CONFIG, FACTS, PREFLIGHT, RESULT = "config.json", "run.json", "preflight.json", "result.json"
@@ -169,6 +168,8 @@ def train(
         trackers=[*([tracker] if tracker else []), *trackers],
         judge_start=begun.answers or adopted is not None,
     )
+    from nhan.training.fit import fit  # Lightning takes seconds, and mistakes are told by now
+
     standing = fit(job, resume=resume, show=show, console=console)
     if tracker:
         tracker.close()

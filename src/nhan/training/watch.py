@@ -7,9 +7,8 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import lightning
 import torch
@@ -26,50 +25,15 @@ from rich.progress import (
 from nhan.tasks.base import Task
 from nhan.training.checkpoint import Checkpoint, save_checkpoint
 from nhan.training.config import TrainConfig
+from nhan.training.job import BEST, CURVE, LAST, Judge, Standing, Tracker
 from nhan.training.loader import Pictures, Portion, whole_batches
 from nhan.training.module import TrainingModule
 from nhan.training.stream import Sample
 
-LAST, BEST, CURVE = "last.safetensors", "best.safetensors", "metrics.jsonl"
 # Weight of the newest step in the running loss and speed that are shown.
 _SMOOTH = 0.02
 # Padded pixels per validation batch: bounds memory for wide pictures.
 _JUDGE_PIXELS = 2_000_000
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A set of samples that the network is scored on and never trained on."""
-
-    name: str
-    pictures: Pictures
-
-
-class Tracker(Protocol):
-    """Where numbers are logged beside the run's own file."""
-
-    def log(self, numbers: dict[str, float], seen: int) -> None:
-        """Note numbers at a point of the run."""
-
-
-@dataclass
-class Standing:
-    """How the run has done so far.
-
-    Attributes:
-        best: the primary metric of the best validation, the latest of those that tie; None before
-            the first.
-        best_seen: samples seen then.
-        since: validations since the first that was so good.
-        seconds: time spent, earlier sessions of a resumed run counted in.
-        scores: every metric of the best validation, as `set/metric`.
-    """
-
-    best: float | None = None
-    best_seen: int = 0
-    since: int = 0
-    seconds: float = 0.0
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 class Watch(lightning.Callback):
