@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -190,6 +191,25 @@ def test_a_record_that_cannot_be_made_costs_only_itself(tmp_path):
     assert put(spool, frame(1)).result(60)
     assert isinstance(future.exception(10), StorageError)
     spool.close()
+
+
+def test_who_stops_waiting_costs_nothing(tmp_path, store):
+    """A request that is cancelled takes its wait along, not the thread that writes for all."""
+
+    async def leave(future):
+        waiting = asyncio.wrap_future(future)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    spool = Spool(tmp_path / "spool", SpoolLimits(segment_s=3600))
+    left = put(spool, frame(1), gather_s=3600)
+    asyncio.run(leave(left))
+    assert put(spool, frame(2)).result(60)
+    assert left.result(60)
+    spool.close()
+    ship_leftovers(tmp_path / "spool", store)
+    assert shipped_whole(store, frame(1), frame(2))
 
 
 def test_a_disk_that_fails_to_sync_acknowledges_nothing(tmp_path, monkeypatch, store):

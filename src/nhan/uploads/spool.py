@@ -141,6 +141,8 @@ class Spool:
         """
         due = time.monotonic() + (gather_s if self.limits.durable else 0.0)
         entry = _Entry(kind, build, size, due)
+        # Whoever waits may go away; what they handed over is written all the same.
+        entry.future.set_running_or_notify_cancel()
         with self._changed:
             if self._closing:
                 self._fail(entry, SpoolFull("the server is shutting down"), "closing")
