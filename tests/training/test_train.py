@@ -19,7 +19,7 @@ import toy_run
 from nhan.errors import Conflict, JobFailed, NotFound
 from nhan.training.checkpoint import load_checkpoint
 from nhan.training.job import BEST, CURVE, LAST
-from nhan.training.produce import learner_of
+from nhan.training.produce import learner_of, produce_run
 from nhan.training.train import train
 from nhan.workspace import Workspace
 
@@ -157,6 +157,17 @@ def test_samples_that_cannot_be_learned_stop_the_run_or_are_left_out(
     run = train(workspace, bad, config, show=False)
     assert run.preflight.counts == {"outside_charset": 1}
     assert curve(run.folder)[-1]["seen"] == 48
+
+
+def test_labels_that_no_model_can_say_are_judged_as_misread(workspace: Workspace) -> None:
+    bad = toy_run.dataset()
+    bad.splits["train"].insert(0, toy_run.row("ẩn"))
+    bad.splits["validation"].append(toy_run.row("ẩn"))
+    config = toy_run.config(length={"epochs": 1}, data={"batch_size": 8, "unfit": "leave_out"})
+    run = train(workspace, bad, config, show=False)
+    assert curve(run.folder)[-1]["scores"]["validation/exact"] < 1
+    product = produce_run(workspace, run.name, bad, int8=True)
+    assert product.spec["about"]["export"]["samples"] == 17
 
 
 def test_starting_from_a_model_keeps_what_it_learned_and_rehearses(workspace: Workspace) -> None:

@@ -204,7 +204,14 @@ class Learner(ABC):
 
     @abstractmethod
     def batch(self, pictures: Sequence[RGB], labels: Sequence[str], *, training: bool) -> Batch:
-        """Put prepared pictures and labels together."""
+        """Put prepared pictures and labels together.
+
+        Args:
+            pictures: prepared.
+            labels: in the same order; what is only judged (`training` off) may have labels that
+                the model cannot say: they count as misread.
+            training: the batch will be learned from, so `loss` will be asked of it.
+        """
 
     def augment(self, batch: Batch) -> Batch:
         """Change a batch at random before a training step; by default it stays as it is.

@@ -135,6 +135,15 @@ def test_unknown_classes_are_found_before_training():
     assert "lan" in found.message
 
 
+def test_a_class_that_the_model_has_not_is_judged_as_misread(backbone, draw, shapes):
+    learner = over(backbone)
+    learned, judged = Drawn(learner, draw, shapes, 30), Drawn(learner, draw, shapes, 9, seed=1000)
+    judged.items[0] = (judged.items[0][0], "lan")
+    start = learner.begin(learned, judged, cache=None)
+    assert len(start.judged) == 9
+    assert len(learner.answers(learner.batch([judged[0][0]], ["lan"], training=False))) == 1
+
+
 def test_a_batch_is_learned_by_heart(draw, shapes):
     learner = make()
     before, after = memorise(learner, Drawn(learner, draw, shapes))

@@ -62,7 +62,7 @@ def test_a_character_outside_the_charset_is_found() -> None:
 
 def test_a_loss_that_is_not_finite_names_the_label(random_rgb: Callable[..., np.ndarray]) -> None:
     reader = learner()
-    batch = reader.batch([random_rgb(24, 16), random_rgb(24, 16)], ["a", "abba"], training=False)
+    batch = reader.batch([random_rgb(24, 16), random_rgb(24, 16)], ["a", "abba"], training=True)
     with pytest.raises(JobFailed, match="'abba'"):
         reader.loss(batch)
 

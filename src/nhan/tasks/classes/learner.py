@@ -179,15 +179,16 @@ class ClassLearner(Learner):
             return Start(seen, looked, answers=True)
         return Start(learned, judged, answers=True)
 
-    def batch(self, pictures: Sequence[RGB], labels: Sequence[str], *, training: bool) -> Batch:  # noqa: ARG002
+    def batch(self, pictures: Sequence[RGB], labels: Sequence[str], *, training: bool) -> Batch:
         """Pictures as float32 (N, 3, size, size), or features as float32 (N, features)."""
         stacked = np.stack(pictures)
         if stacked.dtype == np.uint8:
             inputs = torch.from_numpy(self._preparation.to_input(stacked))
         else:
             inputs = torch.from_numpy(stacked.reshape(len(stacked), -1))
-        targets = torch.tensor([self._index[label] for label in labels], dtype=torch.int64)
-        return Batch((inputs,), (targets,), list(labels))
+        # What is only judged has no loss, and may be of classes that the model has not.
+        indices = [self._index[label] for label in labels] if training else []
+        return Batch((inputs,), (torch.tensor(indices, dtype=torch.int64),), list(labels))
 
     def augment(self, batch: Batch) -> Batch:
         (inputs,) = batch.inputs
@@ -257,6 +258,9 @@ class ClassLearner(Learner):
         return logits
 
     def _points(self, rows: NDArray[np.float32], labels: Sequence[str]) -> Points:
+        """The samples that the head can learn or be chosen by: of classes that the model has."""
+        known = [index for index, label in enumerate(labels) if label in self._index]
+        rows, labels = rows[known], [labels[index] for index in known]
         network = self.network
         device = network.head.weight.device
         targets = torch.tensor([self._index[label] for label in labels], dtype=torch.int64)

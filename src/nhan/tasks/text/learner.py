@@ -134,7 +134,8 @@ class TextLearner(Learner):
         planes = torch.from_numpy(images[:, :, : widths.max()]).permute(0, 3, 1, 2)
         # Multiplied as `Preparation.to_input` does, so that both give the same bits.
         floats = planes.float() * float(np.float32(1 / 255))
-        encoded = [self.charset.encode(label) for label in labels]
+        # What is only judged has no loss, and may hold what the charset lacks.
+        encoded = [self.charset.encode(label) for label in labels] if training else []
         targets = torch.tensor([index for label in encoded for index in label], dtype=torch.int64)
         lengths = torch.tensor([len(label) for label in encoded], dtype=torch.int64)
         return Batch((floats, torch.from_numpy(widths)), (targets, lengths), list(labels))
