@@ -57,6 +57,21 @@ def test_what_is_loaded_continues_as_what_was_saved(tmp_path: Path) -> None:
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_count_of_steps_lies_where_the_optimiser_reads_it(fused: bool) -> None:
+    trained_network, optimizer = trained()
+    tensors = optimizer_tensors(optimizer, trained_network)
+    # Stands in for a GPU: what is not there only moves to it, and nothing computes.
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).to("meta")
+    there = torch.optim.AdamW(network.parameters(), lr=0.1)
+    for group in there.param_groups:
+        group["fused"] = fused
+    restore_optimizer(there, network, tensors)
+    for state in there.state.values():
+        assert state["step"].device.type == ("meta" if fused else "cpu")
+        assert state["exp_avg"].device.type == "meta"
+
+
 def test_a_write_that_dies_leaves_the_old_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,10 +127,18 @@ def restore_optimizer(
 ) -> None:
     """Put back what `optimizer_tensors` took."""
     parameters = dict(network.named_parameters())
+    # PyTorch's fused kernels read the count of steps where the parameter is, the others on the CPU.
+    beside = {
+        parameter
+        for group in optimizer.param_groups
+        if group.get("fused") or group.get("capturable")
+        for parameter in group["params"]
+    }
     for key, tensor in tensors.items():
         name, _, state = key.rpartition("/")
         parameter = parameters[name]
-        kept = tensor.clone() if state == "step" else tensor.to(parameter.device, copy=True)
+        on_cpu = state == "step" and parameter not in beside
+        kept = tensor.to("cpu" if on_cpu else parameter.device, copy=True)
         # Memory layout decides which kernel adds up, and so the last bits: keep the parameter's.
         if kept.shape == parameter.shape:
             kept = torch.empty_like(parameter).copy_(kept)
