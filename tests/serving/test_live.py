@@ -172,6 +172,20 @@ def test_a_champion_of_the_bundled_readers_name_and_number_takes_its_place(
     assert (after["version"], after["text"]) == ("1", "Đ")
 
 
+@pytest.mark.parametrize("name", ["toy (old copy)", "tên", ".trash"])
+def test_a_folder_that_is_no_model_holds_up_no_promotion(serving, registry, toy_picture, name):
+    registry.store.put(f"models/{name}/note.txt", b"x")
+
+    async def scenario():
+        async with serving(package=None, registry=registry) as running:
+            promote(registry, 2)
+            await running.context.live.refresh()
+            return (await running.ask(toy_picture("đ"))).json()["text"]
+
+    assert asyncio.run(scenario()) == "Đ"
+    assert registry.models() == ["toy"]
+
+
 def test_a_replaced_version_is_unloaded_once_idle(serving, registry, toy_picture):
     async def scenario():
         async with serving(package=None, registry=registry) as running:

@@ -259,13 +259,18 @@ def version_path(name: str, version: int) -> str:
     return f"models/{name}/{version}"
 
 
+def is_name(name: str) -> bool:
+    """Whether a model can be called so."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """Return a model's name if it can be one.
 
     Raises:
         UserError: empty, over 64 characters, or with anything but ASCII letters, digits, `.-_`.
     """
-    if not _PLAIN_NAME.fullmatch(name):
+    if not is_name(name):
         raise UserError(
             f"a model cannot be called {name!r}",
             hint="letters, digits, '.', '-' and '_', beginning with a letter or digit",

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from nhan.errors import Conflict, NotFound, UserError
-from nhan.models.package import Package, check_name, version_path
+from nhan.models.package import Package, check_name, is_name, version_path
 from nhan.storage import NumberedLog, StaleLog, Store
 
 Action = Literal["promote", "forced", "rollback"]
@@ -85,7 +85,11 @@ class Registry:
 
     def models(self) -> list[str]:
         """Names of all models that have a version, sorted."""
-        return [name for name in self.store.folders("models") if self.versions(name)]
+        return [name for name in self.names() if self.versions(name)]
+
+    def names(self) -> list[str]:
+        """Folders that can be a model's, sorted; what else lies beside them is passed over."""
+        return [name for name in self.store.folders("models") if is_name(name)]
 
     def versions(self, name: str) -> list[int]:
         """A model's visible versions, ascending; empty for an unknown model.

@@ -294,7 +294,7 @@ class _News:
 def _news(registry: Registry, seen: dict[str, int]) -> dict[str, _News]:
     """Models whose log has grown, by name."""
     news: dict[str, _News] = {}
-    for name in registry.store.folders("models"):
+    for name in registry.names():
         number = registry.log_number(name)
         if number <= seen.get(name, 0):
             continue
