@@ -317,6 +317,25 @@ def test_shipping_twice_changes_nothing(tmp_path, store):
     assert len(list(store.list("uploads/inbox"))) == 2
 
 
+@pytest.mark.parametrize("left", [b"", b'{"id": "0199'])
+def test_what_a_power_cut_left_empty_or_short_is_shipped_again(tmp_path, store, left):
+    """A folder's files may come back so; the segment is still there, for it goes after a sync."""
+    folder = tmp_path / "spool"
+    record = CorrectionRecord.make(f"0199f6e00000{1:016x}", "đúng", "an", trusted=False)
+    text = Frame(CORRECTION, f"{record.prediction} {record.id}", dump(record.to_json()))
+    log = corrections_prefix(record.prediction)
+    for path in ("images/00/1.png", inbox_path(record.prediction), f"{log}/000001.json"):
+        store.put(path, left)
+    spool = Spool(folder, SpoolLimits())
+    put(spool, frame(1)).result(60)
+    put(spool, text).result(60)
+    spool.close()
+    assert ship_leftovers(folder, store) == 1
+    assert shipped_whole(store, frame(1))
+    ((number, entry),) = NumberedLog(store, log).entries()
+    assert (number, entry["label"]) == (1, "đúng")
+
+
 def test_no_picture_overwrites_another(tmp_path, store):
     store.put("images/00/1.png", frame(1).body)
     spool = Spool(tmp_path / "spool", SpoolLimits())

@@ -60,7 +60,7 @@ def keep(store: Store, path: str, data: bytes) -> None:
 
 
 def heal(store: Store, path: str, data: bytes) -> None:
-    """Write a picture that should be there and is not, or not whole."""
+    """Write an object that should be there and is not, or not whole."""
     if store.size(path) != len(data):
         store.put(path, data)
 

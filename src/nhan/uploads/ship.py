@@ -21,8 +21,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nhan.errors import BadRequest, NhanError
-from nhan.samples.pictures import keep
+from nhan.errors import BadRequest, NhanError, NotFound
+from nhan.samples.pictures import heal, keep
 from nhan.storage import NumberedLog, Store
 from nhan.uploads import journal
 from nhan.uploads import record as layout
@@ -204,7 +204,9 @@ class Shipper:
         words = frame.key.split()
         if frame.kind == journal.UPLOAD:
             keep(self._store, words[2], frame.body)
-            self._store.put_once(layout.inbox_path(words[0]), frame.head)
+            inbox = layout.inbox_path(words[0])
+            if not self._store.put_once(inbox, frame.head):
+                heal(self._store, inbox, frame.head)  # a power cut may have left it empty
             self.uploads += 1
             self.bytes += len(frame.body)
         elif frame.kind == journal.CORRECTION:
@@ -222,9 +224,23 @@ class Shipper:
 
 def write_correction(store: Store, record: CorrectionRecord) -> None:
     """Add a correction to its prediction's log, once, and leave it for intake."""
-    history = NumberedLog(store, layout.corrections_prefix(record.prediction))
-    if all(entry["id"] != record.id for _, entry in history.entries()):
-        history.append(record.to_json())
+    prefix = layout.corrections_prefix(record.prediction)
+    damaged = ""
+    for path in sorted(path for path in store.list(prefix) if path.endswith(".json")):
+        try:
+            entry = layout.parse(store.read(path))
+        except NotFound:
+            continue
+        except BadRequest:  # a power cut left it empty; whoever wrote it ships it again
+            damaged = damaged or path
+            continue
+        if entry.get("id") == record.id:
+            break
+    else:
+        if damaged:
+            store.put(damaged, layout.dump(record.to_json()))
+        else:
+            NumberedLog(store, prefix).append(record.to_json())
     store.put(layout.inbox_path(record.prediction, record.id), layout.dump(record.to_json()))
 
 
