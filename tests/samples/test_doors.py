@@ -244,6 +244,20 @@ def test_parquet_numbers_without_names_are_the_labels(
     assert {row.label for row in read_rows(workspace.catalog, "classes")} == {"7", "0"}
 
 
+def test_parquet_documents_may_be_numbered_from_zero(
+    tmp_path: Path, picture: Callable[[int], bytes], take: Take, rows
+) -> None:
+    path = tmp_path / "x.parquet"
+    columns = {
+        "image": [picture(n) for n in range(3)],
+        "label": ["một", "hai", "ba"],
+        "document": pa.array([0, 1, None]),
+    }
+    pq.write_table(pa.table(columns), path)
+    take(path)
+    assert {row.label: row.group for row in rows().values()} == {"một": "0", "hai": "1", "ba": ""}
+
+
 def test_damaged_parquet_is_a_clear_error(tmp_path: Path, take: Take) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(BadSource, match="not valid Parquet"):

@@ -334,6 +334,19 @@ def test_traversal_is_refused(
     assert report.reasons == {"outside_source": 1}
 
 
+def test_documents_may_be_numbered_from_zero(
+    export: Callable[..., Path], put: Put, take: Take, workspace: Workspace
+) -> None:
+    put("a.png", 1)
+    put("b.png", 2)
+    tasks = [
+        task(1, "a.png", annotation("một"), meta={"document": 0}),
+        task(2, "b.png", annotation("hai"), data={"image": "b.png", "group": 0, "document": 7}),
+    ]
+    take(export(tasks))
+    assert [row.group for row in read_rows(workspace.catalog, "text")] == ["0", "0"]
+
+
 def test_two_references_that_lead_to_one_file_are_both_refused(
     put: Put, export, take: Take
 ) -> None:

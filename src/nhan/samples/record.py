@@ -20,6 +20,12 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
+def said(value: object) -> str:
+    """What a column or key of facts says; '' for nothing. Documents may be numbered from 0."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if value or is_number else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Vote:
     """One label as the source gives it, before the task normalises it.

@@ -22,7 +22,7 @@ from nhan.samples.doors.csv_table import (
     pick,
 )
 from nhan.samples.media import Media
-from nhan.samples.record import Record, Skip, Unresolved, Vote
+from nhan.samples.record import Record, Skip, Unresolved, Vote, said
 
 # Rows held in memory at once: at the largest picture allowed (10 MB) a batch has 640 MB, at the
 # usual line picture (20 kB) 1.3 MB.
@@ -97,7 +97,7 @@ class _Shard:
                 value = row[label]
                 if isinstance(value, int) and not isinstance(value, bool):
                     value = _class_of(value, classes)
-                facts = {what: str(row[column] or "") for what, column in extra.items()}
+                facts = {what: said(row[column]) for what, column in extra.items()}
                 yield self._item(f"{self.path.name} row {number}", row[picture], value, facts)
 
     def _column(self, names: list[str], wanted: tuple[str, ...], asked: str, what: str) -> str:

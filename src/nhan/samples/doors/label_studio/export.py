@@ -22,7 +22,7 @@ from nhan.samples.doors.label_studio.opinions import (
 from nhan.samples.doors.label_studio.verdict import Fault, Field, judge
 from nhan.samples.doors.labels_json import FILE_NAME as LABELS_JSON
 from nhan.samples.media import FilePicture, Media
-from nhan.samples.record import Record, Skip, Unresolved
+from nhan.samples.record import Record, Skip, Unresolved, said
 
 # Keys of `data` that usually hold the picture, when several could.
 _PICTURE_KEYS = ("image", "ocr", "captioning", "picture", "img", "url", "file")
@@ -156,13 +156,13 @@ class _Export:
 
     def _facts(self, task: _Task, path: str) -> dict[str, str]:
         meta = task.raw.get("meta")
-        said: dict[str, Any] = {**(meta if isinstance(meta, dict) else {}), **task.data}
+        facts: dict[str, Any] = {**(meta if isinstance(meta, dict) else {}), **task.data}
         reading = self._reading
-        group = next((str(said[key]) for key in _GROUP_KEYS if said.get(key)), "")
+        group = next(filter(None, (said(facts.get(key)) for key in _GROUP_KEYS)), "")
         return {
-            "split": reading.split_of(str(said.get("split") or ""), path),
+            "split": reading.split_of(said(facts.get("split")), path),
             "source": reading.source_name
-            or str(said.get("source") or "")
+            or said(facts.get("source"))
             or reading.source_of(path, self._default),
             "group": reading.group_of(path) or group,
         }
