@@ -285,6 +285,25 @@ class TestTrials:
         assert b'nhan_shadow_answers_total{agrees="false",model="toy@2"} 1.0' in shown
         assert report["differences"][0]["answer"] == "ĐĂ"
 
+    def test_a_shadow_is_compared_with_the_champion_and_not_with_a_canary(
+        self, serving, registry, toy_picture
+    ):
+        """Else a candidate that is canary and shadow agrees with itself."""
+
+        async def scenario():
+            async with serving(package=None, registry=registry) as running:
+                service = running.context.service
+                service.trials.want({"toy@2": 1.0}, ["toy@2"])
+                await running.context.live.refresh()
+                versions = [(await running.ask(toy_picture("đă"))).json()["version"]]
+                promote(registry, 2)
+                await running.context.live.refresh()
+                versions.append((await running.ask(toy_picture("đă"))).json()["version"])
+                await asyncio.gather(*service._silent)
+                return versions, service.trials.report()["shadow_answers"]
+
+        assert asyncio.run(scenario()) == (["2", "2"], {"toy@2": {"agree": 0, "differ": 0}})
+
     def test_a_candidate_that_cannot_run_is_reported_and_nothing_else(
         self, serving, registry, toy_picture
     ):

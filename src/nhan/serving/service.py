@@ -140,7 +140,7 @@ class Service:
             QueueFull, DeadlinePassed, NotReady: there is too much to do, or nobody to do it.
         """
         arrived = time.perf_counter()
-        deployment = self.roster.find(model, version)
+        deployment = champion = self.roster.find(model, version)
         trials = self.trials
         if trials.canary and not version:
             deployment = trials.candidate_for(deployment.name, picture) or deployment
@@ -162,13 +162,16 @@ class Service:
         )
         _count(deployment)
         self._watch(prediction)
-        if trials.shadow and not version:
-            self._ask_silently(prediction, picture)
+        # Beside a canary's answer there is no champion's to compare with.
+        if trials.shadow and not version and deployment.key == champion.key:
+            self._ask_silently(champion, prediction, picture)
         return prediction
 
-    def _ask_silently(self, prediction: Prediction, picture: bytes) -> None:
+    def _ask_silently(self, champion: Deployment, prediction: Prediction, picture: bytes) -> None:
         """Let the shadows answer too, but only while nobody waits for a lane."""
         for shadow in self.trials.shadows_of(prediction.model):
+            if shadow.key == champion.key:
+                continue  # promoted meanwhile: it would agree with itself
             if self.dispatcher.waiting == 0 and len(self._silent) < _MAX_SILENT:
                 task = asyncio.create_task(self._compare(shadow, prediction, picture))
                 self._silent.add(task)
