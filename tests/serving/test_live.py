@@ -304,6 +304,30 @@ class TestTrials:
 
         assert asyncio.run(scenario()) == (["2", "2"], {"toy@2": {"agree": 0, "differ": 0}})
 
+    def test_a_candidate_that_was_champion_in_between_goes_on_answering_its_share(
+        self, serving, registry, toy_picture
+    ):
+        async def scenario():
+            async with serving(package=None, registry=registry) as running:
+                live, service = running.context.live, running.context.service
+                service.trials.want({"toy@2": 1.0}, [])
+                await live.refresh()
+                for version in (2, 1):  # it went live, and was rolled back
+                    promote(registry, version)
+                    await live.refresh()
+                await asyncio.gather(*live._leaving)
+                answer = await running.ask(toy_picture("đ"))
+                by_number = await running.client.post(
+                    "/predictions/toy/2", content=toy_picture("đ")
+                )
+                service.trials.want({}, [])
+                await live.refresh()
+                await asyncio.gather(*live._leaving)
+                loaded = set(running.lanes[0]._runner._models)
+                return answer.json().get("version"), by_number.text, loaded
+
+        assert asyncio.run(scenario()) == ("2", "Đ", {"toy@1"})
+
     def test_a_candidate_that_cannot_run_is_reported_and_nothing_else(
         self, serving, registry, toy_picture
     ):

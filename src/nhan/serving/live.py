@@ -224,7 +224,11 @@ class Live:
         before = self._roster.crown(wanted)
         log.info("%s answers now%s", key, f", after {before.key}" if before else "")
         self._on_swap(name)
-        if before is not None:
+        if before is None:
+            return
+        if (tried := self._trials.loaded.get(before.key)) is not None:
+            self._roster.add(tried)  # it was on trial when it went live, and still is
+        else:
             self._retire_later(before)
 
     def _deployment(self, package: Package) -> Deployment:
