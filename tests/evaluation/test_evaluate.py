@@ -115,6 +115,13 @@ def test_training_pictures_in_a_foreign_test_set_are_counted(
     assert evaluate(workspace, "bars", foreign).seen == 7
 
 
+def test_a_score_on_the_training_split_says_that_it_is_no_test(
+    workspace, make_dataset, make_version, rows
+):
+    make_version(dataset=make_dataset(train=rows(7), test=rows(3)))
+    assert evaluate(workspace, "bars", split="train").seen == 7
+
+
 def test_order_and_neighbours_do_not_matter(
     workspace, make_dataset, make_version, rows, monkeypatch
 ):

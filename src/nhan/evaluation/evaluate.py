@@ -117,7 +117,7 @@ def evaluate_package(
         package,
         frozen,
         split,
-        seen=_training_pictures(workspace.store, package, frozen),
+        seen=_training_pictures(workspace.store, package, frozen, split),
         limits=workspace.picture_limits,
         advance=advance,
     )
@@ -320,12 +320,14 @@ def _speed(predictor: Predictor, rows: Iterator[Row]) -> Speed:
     )
 
 
-def _training_pictures(store: Store, package: Package, dataset: DatasetVersion) -> frozenset[str]:
-    """What the version was trained on, where that is another dataset than it is scored on.
+def _training_pictures(
+    store: Store, package: Package, dataset: DatasetVersion, split: str
+) -> frozenset[str]:
+    """What the version was trained on, where some of that may be what it is scored on.
 
     A dataset version never holds one picture in two splits; two datasets may.
     """
-    if package.spec.dataset in ("", dataset.ref):
+    if not package.spec.dataset or (package.spec.dataset == dataset.ref and split != "train"):
         return frozenset()
     try:
         trained = open_dataset(store, package.spec.dataset)
