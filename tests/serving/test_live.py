@@ -186,6 +186,31 @@ def test_a_folder_that_is_no_model_holds_up_no_promotion(serving, registry, toy_
     assert registry.models() == ["toy"]
 
 
+def test_a_version_asked_for_by_number_answers_though_it_is_replaced_meanwhile(
+    serving, registry, toy_picture
+):
+    async def scenario():
+        async with serving(package=None, registry=registry) as running:
+            service = running.context.service
+            predict = service.predict
+
+            async def predict_and_replace(*picture, **options):
+                said = await predict(*picture, **options)
+                promote(registry, 2)
+                await running.context.live.refresh()
+                return said
+
+            service.predict = predict_and_replace
+            data = [base64.b64encode(toy_picture("đ")).decode()]
+            image = {"name": "image", "datatype": "BYTES", "shape": [1], "data": data}
+            return await running.client.post(
+                "/v2/models/toy/versions/1/infer", json={"inputs": [image]}
+            )
+
+    answer = asyncio.run(scenario())
+    assert (answer.status_code, answer.json().get("model_version")) == (200, "1")
+
+
 def test_a_replaced_version_is_unloaded_once_idle(serving, registry, toy_picture):
     async def scenario():
         async with serving(package=None, registry=registry) as running:

@@ -93,8 +93,9 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     context = context_of(request)
     body = await read_body(request, context.settings.max_body_bytes, hint=FEWER)
     asked = await _parse(body, request.headers.get(_HEADER, ""), context)
-    answers = await answer(request, context, asked.pictures, model=name, version=version)
+    # Before they are answered: a version that is replaced meanwhile still answers this request.
     found = context.service.roster.find(name, version)
+    answers = await answer(request, context, asked.pictures, model=name, version=version)
     answered = answers.predictions[0] if answers.predictions else found
     return _respond(asked, found.name, answered.version, answers)
 
