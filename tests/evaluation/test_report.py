@@ -136,6 +136,8 @@ def test_curves_appear_when_the_run_has_them(workspace, evaluation):
     html = render_report(evaluation, pictures={}, curve=curve)
     assert html.count("while learning") == 2
     assert "while learning" not in render_report(evaluation, pictures={})
+    start = {"seen": 0, "loss": 0.0, "scores": {}}
+    assert render_report(evaluation, pictures={}, curve=[start, *curve]) == html, "no such loss"
 
 
 def test_champion_stands_beside(workspace, evaluation, make_version):

@@ -192,6 +192,10 @@ def test_starting_from_a_model_keeps_what_it_learned_and_rehearses(workspace: Wo
     before, after = first.standing.best, second.standing.best
     assert before is not None
     assert after == pytest.approx(before, abs=0.02), "next to nothing was trained"
+    start, trained = map(json.loads, (second.folder / CURVE).read_text().splitlines())
+    assert start["seen"] == 0
+    assert "loss" not in start, "nothing was trained yet"
+    assert trained["loss"] > 0
 
 
 def test_a_run_from_another_model_killed_before_its_first_step_still_starts_there(

@@ -319,7 +319,8 @@ def _thresholds(results: Sequence[Result]) -> list[Threshold]:
 def _curves(curve: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Markup]:
     """Charts of the loss and of the primary metric on every set it was followed on."""
     drawn: dict[str, Markup] = {}
-    loss = [(float(p["seen"]), float(p["loss"])) for p in curve if "loss" in p]
+    # A start that was judged has no loss yet, whatever was noted there.
+    loss = [(float(p["seen"]), float(p["loss"])) for p in curve if "loss" in p and p["seen"]]
     names = list(dict.fromkeys(name for p in curve for name in p.get("scores", {})))
     followed = [
         charts.Line(

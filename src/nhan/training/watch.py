@@ -180,11 +180,13 @@ class Watch(lightning.Callback):
             if module.group.first:
                 self._save_best(module)
         standing.seconds = self._earlier_s + time.monotonic() - self._began
-        numbers = {
-            "loss": round(self._loss or 0.0, 6),
-            "lr": module.trainer.optimizers[0].param_groups[0]["lr"],
-            "samples_per_s": round(self._speed or 0.0, 1),
-        }
+        numbers = {}
+        if seen:  # before the first step there is no loss to speak of
+            numbers = {
+                "loss": round(self._loss or 0.0, 6),
+                "lr": module.trainer.optimizers[0].param_groups[0]["lr"],
+                "samples_per_s": round(self._speed or 0.0, 1),
+            }
         line = {
             "seen": seen,
             **numbers,
