@@ -20,6 +20,8 @@ from nhan.catalog.schema import events, labels
 from nhan.datasets.freeze import freeze
 from nhan.datasets.read import open_dataset
 from nhan.errors import BadRequest, Conflict, NotFound
+from nhan.review.decide import Decision, decide
+from nhan.review.undo import undo
 from nhan.samples.importer import import_samples
 from nhan.workspace import Workspace
 
@@ -114,6 +116,28 @@ def test_a_label_may_hold_any_line_end_of_unicode(tmp_path: Path, shop: Path) ->
     restore(tmp_path / "shop.nhan", tmp_path / "again")
     with Workspace.open(tmp_path / "again") as workspace:
         assert contents(workspace) == before
+
+
+def test_rows_come_back_whatever_order_the_database_gives_them_in(
+    tmp_path: Path, shop: Path
+) -> None:
+    """PostgreSQL puts new rows where erased ones were: an undo may lie before what it undoes."""
+    with Workspace.open(shop) as workspace:
+        sample = next(read_rows(workspace.catalog, "text")).id
+        decide(workspace, Decision("d1", sample, "an", "accept", "dòng"))
+        undo(workspace, "d2", "an")
+        sa.event.listen(
+            workspace.catalog.engine,
+            "begin",
+            lambda connection: connection.exec_driver_sql("PRAGMA reverse_unordered_selects=ON"),
+        )
+        before = contents(workspace)
+        back_up(workspace, tmp_path / "shop.nhan")
+    restore(tmp_path / "shop.nhan", tmp_path / "again")
+    with Workspace.open(tmp_path / "again") as workspace:
+        after = contents(workspace)
+    assert after["rows"] == before["rows"]
+    assert sorted(after["labels"]) == sorted(before["labels"])
 
 
 def test_an_upload_that_is_taken_in_meanwhile_is_in_the_file(

@@ -227,7 +227,10 @@ def _dump(catalog: Catalog) -> Iterator[tuple[str, int, list[dict[str, Any]]]]:
     """Every table in pages, parents before children, in one transaction."""
     with catalog.read() as connection:
         for table in metadata.sorted_tables:
-            result = connection.execute(sa.select(table)).mappings()
+            # What refers to rows of its own table, as an undo does, comes after them.
+            query = sa.select(table).order_by(*table.primary_key.columns)
+            # On PostgreSQL, in pages from the server: a table need not fit into memory.
+            result = connection.execution_options(stream_results=True).execute(query).mappings()
             for number, page in enumerate(result.partitions(_ROWS_AT_ONCE)):
                 yield table.name, number, [_plain(table, row) for row in page]
 
@@ -276,12 +279,12 @@ def _go_on_counting(connection: sa.Connection) -> None:
     if connection.dialect.name != "postgresql":
         return
     for table in metadata.sorted_tables:
-        column = table.columns.get("id")
-        if column is not None and isinstance(column.type, sa.BigInteger):
+        column = table.autoincrement_column
+        if column is not None:
             connection.execute(
                 sa.text(
-                    f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), "  # noqa: S608
-                    f"greatest((SELECT max(id) FROM {table.name}), 1))"
+                    f"SELECT setval(pg_get_serial_sequence('{table.name}', '{column.name}'), "  # noqa: S608
+                    f"greatest((SELECT max({column.name}) FROM {table.name}), 1))"
                 )
             )
 

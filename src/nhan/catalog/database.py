@@ -48,6 +48,8 @@ class Catalog:
     def read(self) -> Iterator[sa.Connection]:
         """A connection for queries; sees one consistent state."""
         with self._reachable(), self.engine.connect() as connection:
+            if self.dialect == "postgresql":  # else each query would see a newer one
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextmanager
