@@ -353,6 +353,20 @@ class TestTrials:
 
         assert asyncio.run(scenario()) == ("2", "Đ", {"toy@1"})
 
+    def test_a_candidate_is_the_same_however_its_number_is_written(
+        self, serving, registry, toy_picture
+    ):
+        async def scenario():
+            async with serving(package=None, registry=registry) as running:
+                running.context.service.trials.want({"toy@02": 1.0}, ["toy@002"])
+                await running.context.live.refresh()
+                answer = await running.ask(toy_picture("đ"))
+                return answer.json().get("version"), running.context.service.trials.report()
+
+        version, report = asyncio.run(scenario())
+        assert version == "2"
+        assert (report["canary"], report["shadow"]) == ({"toy@2": 1.0}, ["toy@2"])
+
     def test_a_candidate_that_cannot_run_is_reported_and_nothing_else(
         self, serving, registry, toy_picture
     ):

@@ -47,14 +47,12 @@ class Trials:
         Raises:
             BadRequest: a share is none, or a version is not named.
         """
-        shadow = list(shadow)
-        for ref in (*canary, *shadow):
-            if parse_ref(ref)[1] is None:
-                raise BadRequest(f"{ref!r} names no version", hint=f"e.g. {ref}@2")
-        for ref, share in canary.items():
+        shares = {_plain(ref): share for ref, share in canary.items()}
+        silent = [_plain(ref) for ref in shadow]
+        for ref, share in shares.items():
             if not 0 <= share <= 1:
                 raise BadRequest(f"the share of {ref} is {share}", hint="0 to 1")
-        self.canary, self.shadow = dict(canary), shadow
+        self.canary, self.shadow = shares, silent
         self.failures.clear()
 
     @property
@@ -102,3 +100,15 @@ class Trials:
             },
             "differences": list(self.differences),
         }
+
+
+def _plain(ref: str) -> str:
+    """A version as lanes know it: `toy@02` is `toy@2`.
+
+    Raises:
+        BadRequest: it names none.
+    """
+    name, version = parse_ref(ref)
+    if version is None:
+        raise BadRequest(f"{ref!r} names no version", hint=f"e.g. {ref}@2")
+    return f"{name}@{version}"
