@@ -72,6 +72,33 @@ def test_a_share_outside_its_range_is_refused(tmp_path: Path) -> None:
         load_settings(write(tmp_path, "[split]\ntest = 1.5\n"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shadow = ['vi-line']",
+        "shadow = ['vi line@2']",
+        "shadow = ['vi-line@0']",
+        "canary = {vi-line = 0.1}",
+        "canary = {'vi-line@2' = 1.5}",
+        "canary = {'vi-line@2' = nan}",
+        f"shadow = ['vi-line@{'9' * 5000}']",
+    ],
+)
+def test_a_candidate_that_cannot_be_tried_is_refused_with_the_settings(
+    tmp_path: Path, text: str
+) -> None:
+    """The front process died of it, and the next one too."""
+    with pytest.raises(SettingsError, match=r"serve\.(shadow|canary)") as caught:
+        load_settings(write(tmp_path, f"[serve]\n{text}\n"))
+    assert "NAME@VERSION" in caught.value.hint
+
+
+def test_candidates_are_read(tmp_path: Path) -> None:
+    text = "[serve]\nshadow = ['a@2']\ncanary = {'b.c-d@10' = 0.5}\n"
+    serve = load_settings(write(tmp_path, text)).serve
+    assert (serve.shadow, serve.canary) == (["a@2"], {"b.c-d@10": 0.5})
+
+
 def test_a_wrong_variable_is_named_and_not_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

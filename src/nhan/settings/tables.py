@@ -6,6 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+# Refused here: a server that met one later would die of it, and so would the next.
+ModelVersion = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}@0*[1-9][0-9]{0,8}$")
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+
 
 class Table(BaseModel):
     """A table; unknown keys are refused."""
@@ -115,10 +121,10 @@ class ServeSettings(Table):
     cors_origins: list[str] = Field([], description="web origins that may call; empty: none")
     log: Literal["text", "json"] = Field("text", description="form of the log on stderr")
     access_log: bool = Field(False, description="one log line for each request")
-    canary: dict[str, float] = Field(
+    canary: dict[ModelVersion, Share] = Field(
         {}, description="share of a model's requests that a candidate answers: NAME@VERSION = 0.1"
     )
-    shadow: list[str] = Field(
+    shadow: list[ModelVersion] = Field(
         [], description="candidates that answer silently beside the champion: NAME@VERSION"
     )
 
