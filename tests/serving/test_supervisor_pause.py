@@ -1,9 +1,12 @@
-"""How long a child that keeps dying waits before it is started again."""
+"""What a child is started again with, and how long one that keeps dying waits for it."""
 
 from __future__ import annotations
 
 import signal
 
+import pytest
+
+from nhan.cli.serve import make_reload
 from nhan.serving.supervisor import Supervisor
 from nhan.settings import Settings
 
@@ -17,3 +20,33 @@ def test_a_child_that_dies_for_hours_does_not_take_the_supervisor_with_it() -> N
     assert pauses[-1] == max(pauses) == 5.0
     assert supervisor._pause_s("1", FAILED, 0.1) == 0.0
     assert supervisor._pause_s("0", signal.SIGKILL, 0.1) == 0.0
+
+
+class TestSettingsReadAgain:
+    """A front process that is killed must not come back with what a SIGHUP had ended."""
+
+    @pytest.fixture
+    def supervisor(self, workspace) -> Supervisor:
+        reload = make_reload(workspace.root, {})
+        return Supervisor(workspace.root, reload(), reload=reload)
+
+    def test_the_next_front_process_begins_with_them(self, supervisor, workspace):
+        (workspace.root / "nhan.toml").write_text("[serve]\nrequire_keys = true\n")
+        assert not supervisor._settings.serve.require_keys
+        supervisor._pass_on(signal.SIGHUP, None)
+        assert supervisor._settings.serve.require_keys
+
+    @pytest.mark.parametrize("broken", ["[serve", "[serve]\nqueue = 0\n", None, "keys"])
+    def test_what_cannot_be_read_is_not_taken(self, supervisor, workspace, broken):
+        file = workspace.root / "nhan.toml"
+        file.write_text("[serve]\nrequire_keys = true\n")
+        supervisor._pass_on(signal.SIGHUP, None)
+        if broken is None:
+            file.unlink()
+        elif broken == "keys":  # the front process takes neither file then
+            file.write_text("")
+            (workspace.root / "keys.json").write_text("{")
+        else:
+            file.write_text(broken)
+        supervisor._pass_on(signal.SIGHUP, None)
+        assert supervisor._settings.serve.require_keys

@@ -169,8 +169,22 @@ class Supervisor:
             self._main.close()
             self._admin.close()
             signal.alarm(math.ceil(self._grace_s) + _SPARE_S)
+        elif number == signal.SIGHUP:
+            self._read_again()
         if self._children.front:
             os.kill(self._children.front, signal.SIGTERM if number == signal.SIGINT else number)
+
+    def _read_again(self) -> None:
+        """What the front process is told to read now, the one after it must begin with.
+
+        Else keys that were asked for from then on would not be, once it was killed.
+        """
+        try:
+            settings = self._reload()
+            load_keyring(keys_file(self._root, settings.serve))
+        except Exception:
+            return  # the front process does not use them either, and says why
+        self._settings = settings
 
     def _start_all(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
