@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from small_rounds import MODEL, numbers
 
+from nhan.datasets.freeze import FreezeReport
 from nhan.errors import Conflict, JobFailed, NotFound
 from nhan.evaluation.gate import Verdict
 from nhan.evaluation.promotion import promote
 from nhan.models.registry import Registry
-from nhan.pipeline import model_steps, steps
+from nhan.pipeline import data_steps, model_steps, steps
 from nhan.pipeline.foresee import foresee
 from nhan.pipeline.plan import make_plan
 from nhan.pipeline.rounds import (
@@ -91,6 +93,26 @@ def test_the_label_doctor_stops_a_round_and_says_what_to_mend(
     assert found.steps["freeze"].because == "audit refused"
     assert found.steps["watch"].state == "skipped"
     assert one_round().steps["audit"].key == found.steps["audit"].key
+
+
+def test_a_label_that_comes_while_a_version_is_frozen_is_in_the_next(
+    loop: Workspace, add_lines: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze, work = data_steps.freeze, Work(loop, make_plan(loop), {}, quiet)
+
+    def busy(*arguments: Any) -> FreezeReport:
+        report = freeze(*arguments)
+        add_lines(numbers(100, 104))
+        return report
+
+    add_lines(numbers(0, 20))
+    with monkeypatch.context() as patch:
+        patch.setattr(data_steps, "freeze", busy)
+        first = data_steps.freeze_samples(work)
+    assert (first.outputs["rows"], first.outputs["left_out"]) == (20, 0)
+    second = data_steps.freeze_samples(work)
+    assert (second.state, second.outputs["rows"]) == ("ran", 24)
+    assert data_steps.freeze_samples(work).state == "skipped"
 
 
 def test_without_a_label_there_is_nothing_to_learn_from(

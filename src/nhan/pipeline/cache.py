@@ -48,19 +48,22 @@ def forget(store: Store, step: str, key: str) -> None:
     store.delete(_path(step, key))
 
 
-def labelled_content(workspace: Workspace, task: str, *, votes: bool = False) -> str:
+def labelled_content(
+    workspace: Workspace, task: str, *, votes: bool = False, splits: bool = True
+) -> str:
     """A hash over every sample that may be learned from, as freezing and the label doctor see it.
 
     Args:
         workspace: where.
         task: whose samples.
         votes: also over every label ever given to them, which the label doctor compares.
+        splits: also over the splits that freezing fixed.
     """
     digest = hashlib.sha256(json.dumps(workspace.settings.split.model_dump()).encode())
     columns = (
         samples.c.sha256,
         samples.c.state,
-        samples.c.split,
+        samples.c.split if splits else sa.literal(""),
         samples.c.split_asked,
         samples.c.group,
         samples.c.source,

@@ -157,18 +157,22 @@ def freeze_samples(work: Work) -> Outcome:
     if not _trainable(workspace, plan.task):
         return Outcome("refused", say("freeze.no_labels", task=plan.task))
     before = _newest(work)
+    found = labelled_content(workspace, plan.task, splits=False)
     report = freeze(workspace, plan.dataset, plan.task)
     dataset = report.dataset
     left_out = FreshLabels(plan.dataset, plan.task).count(workspace)
+    # Freezing fixes the splits of new samples, so what the next round finds is read again.
+    key = freeze_key(workspace, plan)
+    # Read last: a label that came meanwhile is not in the version, and is not known as if it were.
+    came = labelled_content(workspace, plan.task, splits=False) != found
     outputs = {
         "dataset": dataset.ref,
         "rows": dataset.count(),
         "splits": dataset.splits,
-        "left_out": left_out,
+        "left_out": 0 if came else left_out,
     }
-    # Freezing fixes the splits of new samples, so what the next round finds is read again.
-    key = freeze_key(workspace, plan)
-    remember(workspace.store, "freeze", key, plan.number, outputs)
+    if not came:
+        remember(workspace.store, "freeze", key, plan.number, outputs)
     if before == dataset.ref:
         return Outcome("skipped", say("freeze.same", dataset=dataset.ref), outputs, key)
     splits = [say("freeze.split", split=name, count=n) for name, n in dataset.splits.items()]
