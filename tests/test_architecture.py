@@ -17,6 +17,7 @@ PACKAGE = Path(nhan.__file__).parent
 LAYERS = (
     "errors",
     "sentences",
+    "names",
     "settings",
     "storage",
     "images",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -268,6 +269,15 @@ def test_only_some_sources_with_the_splits_of_all(workspace: Workspace, add: Add
     part = everything(freeze(workspace, "scans", sources=["scan"]).dataset)
     assert len(part) == 20
     assert all(whole[key] == value for key, value in part.items())
+
+
+def test_a_source_is_found_however_its_marks_are_written(workspace: Workspace, add: Add) -> None:
+    forms = [unicodedata.normalize(form, "hoá đơn") for form in ("NFC", "NFD")]
+    for number in range(6):
+        add(number, source=[*forms, "scan"][number % 3])
+    for form in forms:
+        frozen = freeze(workspace, "bills", sources=[form])
+        assert len(everything(frozen.dataset)) == 4
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])

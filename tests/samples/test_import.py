@@ -200,6 +200,18 @@ def test_options_name_split_slice_and_group(
     ]
 
 
+def test_slices_and_groups_are_one_however_their_marks_are_written(
+    workspace: Workspace, folder: Folder, take: Take
+) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "hoá đơn") for form in ("NFC", "NFD"))
+    take(
+        folder({f"{composed}/a.png": "a", f"{decomposed}/b.png": "b"}),
+        reading=Reading(group_pattern=r"^[^/]+"),
+    )
+    rows = list(read_rows(workspace.catalog, "text"))
+    assert [(row.source, row.group) for row in rows] == [(composed, composed)] * 2
+
+
 def test_numbered_folders_are_no_slices(workspace: Workspace, folder: Folder, take: Take) -> None:
     take(folder({"00000/1.png": "a", "data/00001/sign/2.png": "b"}))
     assert [row.source for row in read_rows(workspace.catalog, "text")] == ["source", "sign"]

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import struct
+import unicodedata
+from urllib.parse import quote
 
 import pytest
 
@@ -47,6 +49,23 @@ def test_an_answered_picture_is_kept_with_all_that_is_known(collecting, toy_pict
     assert (record.format, record.size_bytes) == ("png", len(picture))
     assert record.sha256 == content_hash(picture)
     assert store.read(record.path) == picture
+
+
+def test_a_user_has_one_name_however_its_marks_are_written(collecting, toy_picture):
+    forms = [unicodedata.normalize(form, "Lê Ngân") for form in ("NFC", "NFD")]
+
+    async def scenario():
+        async with collecting() as (running, store):
+            for name in forms:
+                for header in (quote(name), name.encode()):
+                    await running.client.post(
+                        "/predict", content=toy_picture("đ"), headers={"x-nhan-user": header}
+                    )
+            await running.shipped()
+            return records(store)
+
+    kept = asyncio.run(scenario())
+    assert [record.user for record in kept] == ["Lê Ngân"] * 4
 
 
 def _v2_binary(picture):

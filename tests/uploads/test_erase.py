@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from nhan.catalog.schema import (
     predictions,
     reviews,
 )
+from nhan.catalog.uploads import list_uploads
 from nhan.datasets.freeze import freeze
 from nhan.errors import NotFound, UserError
 from nhan.models.package import publish
@@ -26,11 +28,12 @@ from nhan.review.drafts import save_draft
 from nhan.review.queue import next_items
 from nhan.settings import WebhookSettings
 from nhan.storage import NumberedLog
-from nhan.uploads import retention
+from nhan.uploads import intake, retention
 from nhan.uploads.erase import erase
 from nhan.uploads.export import export_user
 from nhan.uploads.intake import take_in
 from nhan.uploads.record import corrections_prefix, inbox_path
+from nhan.workspace import Workspace
 
 
 def everything(workspace) -> str:
@@ -75,6 +78,35 @@ def test_what_arrives_later_from_a_spool_is_dropped(workspace, upload, picture):
     assert not workspace.store.exists(inbox_path(late.id))
     assert workspace.store.exists(shared.path), "somebody else sent the same picture"
     assert workspace.store.exists(new.path)
+
+
+@pytest.mark.parametrize("moment", ["before it is entered", "before it is moved"])
+def test_an_intake_at_work_keeps_nothing_of_who_is_erased_meanwhile(
+    workspace, upload, monkeypatch, moment
+):
+    """It has read the record, and who was erased, before the order came."""
+    enter_uploads, upload_of = intake.enter_uploads, upload(1, user="lan")
+    upload(2, user="an")
+
+    def erase_beside():
+        with Workspace.open(workspace.root) as other:
+            erase(other, user="lan")
+
+    def slowly(*arguments):
+        if len(orders) == 1 and moment == "before it is entered":
+            orders.pop()()
+        entered = enter_uploads(*arguments)
+        if orders:
+            orders.pop()()
+        return entered
+
+    orders = [erase_beside]
+    monkeypatch.setattr(intake, "enter_uploads", slowly)
+    take_in(workspace)
+    left = everything(workspace)
+    assert "lan" not in left
+    assert upload_of.id not in left
+    assert [row.user for row in list_uploads(workspace.catalog)] == ["an"]
 
 
 def test_a_picture_that_others_sent_too_stays(workspace, upload, picture):
@@ -160,6 +192,32 @@ def test_an_erasure_that_was_killed_is_finished_by_the_next(workspace, upload, m
     assert not workspace.store.exists(record.path)
     assert erase(workspace, user="lan").removed.uploads == 1
     assert "lan" not in everything(workspace)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_found_however_its_marks_are_written(workspace, upload, correct, form):
+    composed, decomposed = (unicodedata.normalize(one, "Lê Ngân") for one in ("NFC", "NFD"))
+    upload(1, user=composed)
+    correct(upload(2, user=decomposed).id, "một", decomposed)
+    correct(upload(3, user="an").id, "hai", decomposed)
+    take_in(workspace)
+    with workspace.catalog.write() as connection:
+        found = connection.scalars(sa.select(predictions.c.user)).all()
+        assert sorted(found) == sorted([composed, composed, "an"])
+        # As versions before kept it.
+        connection.execute(
+            predictions.update().where(predictions.c.user == composed).values(user=decomposed)
+        )
+        connection.execute(corrections.update().values(given_by=decomposed))
+    asked = unicodedata.normalize(form, composed)
+    given = export_user(workspace, asked, workspace.root / "out")
+    assert (given.uploads, given.corrections) == (2, 1)
+    upload(4, user=decomposed)  # waits in the inbox
+    report = erase(workspace, user=asked)
+    assert (report.removed.uploads, report.waiting, report.anonymous) == (2, 1, 1)
+    kept = everything(workspace)
+    assert composed not in kept
+    assert decomposed not in kept
 
 
 @pytest.mark.parametrize("names", [{}, {"user": "a", "upload": "b"}])

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from nhan.catalog.schema import deliveries
+from nhan.names import spellings
 
 
 def forget_samples(connection: sa.Connection, hashes: Collection[str]) -> None:
@@ -19,7 +20,7 @@ def forget_name(connection: sa.Connection, user: str) -> None:
     """Take a user's name off the deliveries about labels that they gave."""
     by = deliveries.c.body["data"]["by"].as_string()
     found = connection.execute(
-        sa.select(deliveries.c.id, deliveries.c.body).where(by == user)
+        sa.select(deliveries.c.id, deliveries.c.body).where(by.in_(spellings(user)))
     ).all()
     for number, body in found:
         nameless = {**body, "data": {**body["data"], "by": ""}}

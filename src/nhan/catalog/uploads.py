@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from nhan.catalog.database import Catalog
 from nhan.catalog.schema import State, corrections, labels, predictions, reviews, samples
+from nhan.names import spellings
 
 # One query's share: SQLite takes 32,766 bound values, PostgreSQL 65,535.
 _AT_ONCE = 1000
@@ -104,7 +105,7 @@ def refused_samples(connection: sa.Connection, ids: Iterable[int]) -> set[int]:
 def corrections_by(connection: sa.Connection, user: str) -> Sequence[sa.RowMapping]:
     """What a user said of anybody's pictures, in order: `prediction_id`, `value`, `at`."""
     query = sa.select(corrections.c.prediction_id, corrections.c.value, corrections.c.at)
-    query = query.where(corrections.c.given_by == user)
+    query = query.where(corrections.c.given_by.in_(spellings(user)))
     return connection.execute(query.order_by(corrections.c.at, corrections.c.id)).mappings().all()
 
 
@@ -184,7 +185,7 @@ def list_uploads(
         .outerjoin(labels, labels.c.id == samples.c.label_id)
     )
     if user is not None:
-        query = query.where(predictions.c.user == user)
+        query = query.where(predictions.c.user.in_(spellings(user)))
     if upload:
         query = query.where(predictions.c.id == upload)
     if among:

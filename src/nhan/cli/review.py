@@ -11,6 +11,7 @@ from rich.table import Table
 from nhan.cli.console import counting, print_json, print_table, stderr, stdout
 from nhan.cli.who import who
 from nhan.errors import JobFailed, UserError
+from nhan.names import one_spelling
 from nhan.review import disputes, queue
 from nhan.review.decide import Action, Decided, Decision, decide
 from nhan.review.progress import progress as progress_of
@@ -32,7 +33,9 @@ app = typer.Typer(
 )
 
 _TASK = typer.Option("", metavar="TASK", help="Which labels; needed where there are several tasks.")
-_REVIEWER = typer.Option("", metavar="NAME", help="Who reviews; default: who is logged in.")
+_REVIEWER = typer.Option(
+    "", metavar="NAME", callback=one_spelling, help="Who reviews; default: who is logged in."
+)
 _JSON = typer.Option(False, "--json", help="One JSON document on stdout.")
 
 

@@ -26,6 +26,7 @@ from nhan.datasets.shards import write_shards
 from nhan.datasets.split import Candidate, HeldOut, plan_splits
 from nhan.datasets.words import say
 from nhan.errors import Conflict, NotFound, UserError
+from nhan.names import one_spelling
 from nhan.storage import NumberedLog
 from nhan.tasks import get_task
 from nhan.tasks.base import Task
@@ -104,6 +105,7 @@ def freeze(
     rules = get_task(task)
     previous = _previous(workspace, name, task)
     placed = _place(workspace, task)
+    sources = [one_spelling(source) for source in sources]
     known = placed.sources()
     if known and (missing := [one for one in sources if one not in known]):
         raise UserError(
@@ -189,7 +191,7 @@ class _Placed:
 
     def sources(self) -> list[str]:
         """The slices that have labelled samples."""
-        return sorted({row.source for row in self._labelled(())})
+        return sorted({one_spelling(row.source) for row in self._labelled(())})
 
     def withheld(self, sources: Sequence[str]) -> int:
         """How many rows would be of the version, had their senders consented."""
@@ -197,7 +199,7 @@ class _Placed:
 
     def _labelled(self, sources: Sequence[str]) -> Iterator[SampleRow]:
         for row in self.rows:
-            wanted = not sources or row.source in sources
+            wanted = not sources or one_spelling(row.source) in sources
             if wanted and row.state in TRAINABLE and row.label is not None and row.split:
                 yield row
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from nhan.catalog import State
+from nhan.names import one_spelling
 
 
 def storable(text: str) -> str:
@@ -47,6 +48,7 @@ class Vote:
 
     def __post_init__(self) -> None:
         _clean(self, "given_by", "external_id")
+        _spell(self, "given_by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Record:
 
     def __post_init__(self) -> None:
         _clean(self, "name", "reason", "source", "group")
+        _spell(self, "source", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +130,9 @@ class Unresolved(Exception):
 def _clean(record: object, *fields: str) -> None:
     for field in fields:
         object.__setattr__(record, field, storable(getattr(record, field)))
+
+
+def _spell(record: object, *fields: str) -> None:
+    """In one spelling what samples are put together by."""
+    for field in fields:
+        object.__setattr__(record, field, one_spelling(getattr(record, field)))

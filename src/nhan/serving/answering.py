@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from starlette.requests import Request
 
 from nhan.errors import BadPicture, BadRequest, NhanError
+from nhan.names import one_spelling
 from nhan.serving.context import Context
 from nhan.serving.service import Prediction
 from nhan.uploads.collect import Answered, Collector
@@ -116,7 +117,7 @@ def user_of(request: Request) -> str:
     value = request.headers.get("x-nhan-user")
     if not value:
         return ""
-    user = unquote(value.encode("latin-1").decode("utf-8", "replace")).strip()
+    user = one_spelling(unquote(value.encode("latin-1").decode("utf-8", "replace")).strip())
     if len(user) > MAX_USER or not user.isprintable():
         raise BadRequest(
             f"X-Nhan-User is {user[:40]!r}…, {len(user)} characters",

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nhan.errors import Forbidden, NotFound, SettingsError, Unauthorized, UserError
+from nhan.names import one_spelling
 from nhan.settings import ServeSettings
 
 SCOPES = ("predict", "correct", "review", "admin")
@@ -160,7 +161,7 @@ def add_key(file: Path, name: str, scopes: Sequence[str]) -> tuple[Key, str]:
         )
     secret = _PREFIX + secrets.token_urlsafe(32)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    key = Key(secrets.token_hex(4), name, tuple(scopes), _hash(secret), now)
+    key = Key(secrets.token_hex(4), one_spelling(name), tuple(scopes), _hash(secret), now)
     _write(file, [*_read(file), key])
     return key, secret
 

@@ -30,6 +30,7 @@ from nhan.catalog.uploads import (
 )
 from nhan.errors import BadLabel, BadPicture, NhanError, NotFound
 from nhan.images import PictureLimits, content_hash
+from nhan.names import one_spelling
 from nhan.samples.pictures import examine
 from nhan.samples.record import storable
 from nhan.storage import Store
@@ -183,7 +184,7 @@ def _row(record: UploadRecord, sample: Sample) -> PredictionRow:
         storable(record.value),
         record.confidence,
         record.details,
-        storable(record.user),
+        one_spelling(storable(record.user)),
         record.consent,
         record.sampled,
         record.at,
@@ -263,7 +264,7 @@ def _correct_task(
                 "prediction_id": one.prediction,
                 "label_id": label.id,
                 "value": storable(one.label),
-                "given_by": storable(one.given_by),
+                "given_by": one_spelling(storable(one.given_by)),
                 "at": one.at,
             }
             for one, _, label, _ in done
@@ -294,7 +295,7 @@ def _label(correction: CorrectionRecord, rules: Task) -> GivenLabel:
         value=value,
         given=storable(correction.label) if correction.label != value else None,
         origin=ORIGIN,
-        given_by=storable(correction.given_by),
+        given_by=one_spelling(storable(correction.given_by)),
         external_id=correction.id,
         given_at=correction.at,
     )

@@ -13,6 +13,7 @@ from nhan.catalog.uploads import corrections_by, list_uploads
 from nhan.datasets.read import list_datasets, open_dataset
 from nhan.errors import NotFound, UserError
 from nhan.models.registry import Registry
+from nhan.names import spellings
 from nhan.storage import NumberedLog, Store
 from nhan.uploads import record as layout
 from nhan.uploads.erased import note_erased
@@ -128,7 +129,7 @@ def find_models(store: Store, datasets: Iterable[str]) -> list[str]:
 
 def _make_anonymous(workspace: Workspace, user: str, going: set[str], *, dry_run: bool) -> int:
     """Take a user's name off the corrections they gave to others' uploads; the labels stay."""
-    catalog, store = workspace.catalog, workspace.store
+    catalog, store, names = workspace.catalog, workspace.store, spellings(user)
     with catalog.read() as connection:
         found = [row["prediction_id"] for row in corrections_by(connection, user)]
     given = [prediction for prediction in found if prediction not in going]
@@ -137,12 +138,12 @@ def _make_anonymous(workspace: Workspace, user: str, going: set[str], *, dry_run
     for prediction in set(given):
         prefix = layout.corrections_prefix(prediction)
         for number, entry in NumberedLog(store, prefix).entries():
-            if entry.get("given_by") == user:
+            if entry.get("given_by") in names:
                 nameless = layout.dump({**entry, "given_by": ""})
                 store.put(f"{prefix}/{number:06d}.json", nameless)
     with catalog.write() as connection:
         for table in (corrections, labels, events):
-            change = table.update().where(table.c.given_by == user).values(given_by="")
+            change = table.update().where(table.c.given_by.in_(names)).values(given_by="")
             if table is labels:
                 change = change.where(labels.c.origin == ORIGIN)
             if table is events:

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nhan.errors import BadRequest
+from nhan.names import one_spelling
 
 INBOX = "uploads/inbox"
 TAKEN = "uploads/taken"
@@ -234,7 +235,8 @@ def corrections_prefix(prediction: str) -> str:
 
 def erased_path(kind: str, name: str) -> str:
     """The note that a `user` or an `upload` was erased; it does not tell whose it was."""
-    digest = hashlib.sha256(f"{kind} {name}".encode("utf-8", "replace")).hexdigest()
+    text = f"{kind} {one_spelling(name)}"
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     return f"{ERASED}/{digest}.json"
 
 

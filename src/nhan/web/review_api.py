@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from nhan.errors import BadRequest
+from nhan.names import one_spelling
 from nhan.review.decide import Decided, Decision, decide
 from nhan.review.disputes import agreement, list_disputes
 from nhan.review.drafts import save_draft
@@ -142,7 +143,7 @@ async def settle_dispute(
 def reviewer_of(request: Request, given: str) -> str:
     """Who reviews: the key's owner, or the name that was sent where keys are off."""
     holds = holder(request)
-    return holds.name if holds else given
+    return holds.name if holds else one_spelling(given)
 
 
 def _decide_and_go_on(workspace: Workspace, reviewer: str, body: DecideBody) -> dict[str, Any]:
