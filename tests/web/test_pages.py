@@ -199,6 +199,19 @@ class TestLogin:
         )  # fmt: skip
         assert [one.status_code for one in answers] == [401, 400, 403, 403, 403, 303]
 
+    @pytest.mark.parametrize(
+        "origin", ["http://[", "http://[::1", "//[", "http://a]b", "null", "["]
+    )
+    def test_an_origin_that_is_none_is_a_foreign_one(self, ask, keys, origin):
+        ring, made = keys
+        form = {"data": {"key": made["viewer"]}}
+        let_in, refused = ask(
+            ("POST", "/login", {"host": "[", "sec-fetch-site": "same-origin"}, form),
+            ("POST", "/login", {"host": "nhan", "origin": origin}, form),
+            keyring=ring, settings=KEYED,
+        )  # fmt: skip
+        assert (let_in.status_code, refused.status_code) == (303, 403)
+
     @pytest.mark.parametrize("wanted", ["//evil.example", "https://evil.example", "/\\evil", ""])
     def test_it_leads_to_our_own_pages_only(self, ask, keys, wanted):
         ring, made = keys

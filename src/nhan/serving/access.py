@@ -118,7 +118,11 @@ def check_same_site(headers: dict[bytes, bytes]) -> None:
         return
     origin = headers.get(b"origin", b"").decode("latin-1")
     host = headers.get(b"host", b"").decode("latin-1")
-    if b"sec-fetch-site" in headers or not host or urlsplit(origin).netloc != host:
+    try:
+        ours = host != "" and urlsplit(origin).netloc == host
+    except ValueError:  # `http://[`
+        ours = False
+    if b"sec-fetch-site" in headers or not ours:
         raise Forbidden(
             "only the pages of this server may do that with a login",
             hint="programs send their key: Authorization: Bearer KEY",
