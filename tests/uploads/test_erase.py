@@ -32,7 +32,7 @@ from nhan.uploads import intake, retention
 from nhan.uploads.erase import erase
 from nhan.uploads.export import export_user
 from nhan.uploads.intake import take_in
-from nhan.uploads.record import corrections_prefix, inbox_path
+from nhan.uploads.record import corrections_prefix, erased_path, inbox_path
 from nhan.workspace import Workspace
 
 
@@ -107,6 +107,14 @@ def test_an_intake_at_work_keeps_nothing_of_who_is_erased_meanwhile(
     assert "lan" not in left
     assert upload_of.id not in left
     assert [row.user for row in list_uploads(workspace.catalog)] == ["an"]
+
+
+def test_an_order_that_a_power_cut_left_empty_is_obeyed(workspace, upload):
+    workspace.store.put(erased_path("user", "lan"), b"")
+    upload(1, user="lan", at=datetime.now(UTC) - timedelta(days=1))
+    upload(2, user="an")
+    report = take_in(workspace)
+    assert (report.erased, report.taken) == (1, 1)
 
 
 def test_a_picture_that_others_sent_too_stays(workspace, upload, picture):

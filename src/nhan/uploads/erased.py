@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cached_property
 
 import sqlalchemy as sa
 
 from nhan.catalog.schema import samples
+from nhan.errors import NhanError
 from nhan.samples.pictures import forget_aside
-from nhan.storage import Store
+from nhan.storage import Entry, Store
 from nhan.uploads import record as layout
 from nhan.uploads.record import UploadRecord
 from nhan.workspace import Workspace
@@ -26,22 +26,32 @@ def note_erased(store: Store, *, user: str = "", upload: str = "", before: datet
 
 
 class Erased:
-    """The notes of a store, read once, when they are first needed."""
+    """The notes of a store, read when they are first needed, and those that came since."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._before: dict[str, datetime] = {}
+        self._read: dict[str, datetime] | None = None
         self._dropped: dict[str, UploadRecord] = {}
 
-    @cached_property
-    def _before(self) -> dict[str, datetime]:
-        return {
-            path: datetime.fromisoformat(layout.parse(self._store.read(path))["before"])
-            for path in self._store.list(layout.ERASED)
-            if path.endswith(".json")
-        }
+    def renew(self) -> None:
+        """Read the notes that came, or were written anew, since the last time."""
+        known = self._read = self._read or {}
+        for entry in self._store.entries(layout.ERASED):
+            if entry.path.endswith(".json") and known.get(entry.path) != entry.modified:
+                self._before[entry.path] = self._note(entry)
+                known[entry.path] = entry.modified
+
+    def _note(self, entry: Entry) -> datetime:
+        try:
+            return datetime.fromisoformat(layout.parse(self._store.read(entry.path))["before"])
+        except (NhanError, KeyError, TypeError, ValueError):
+            return entry.modified  # a power cut left it empty; its name says who it is about
 
     def covers(self, record: UploadRecord) -> bool:
         """Whether this upload is to be gone."""
+        if self._read is None:
+            self.renew()
         if not self._before:
             return False
         if layout.erased_path("upload", record.id) in self._before:

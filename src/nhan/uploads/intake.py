@@ -17,12 +17,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nhan.catalog.events import log_event
+from nhan.catalog.uploads import list_uploads
 from nhan.errors import NhanError, NotFound
 from nhan.storage import Store
 from nhan.uploads import record as layout
 from nhan.uploads.enter import Entered, Found, enter_corrections, enter_notes, enter_uploads
 from nhan.uploads.erased import Erased
 from nhan.uploads.record import CorrectionRecord, UploadRecord
+from nhan.uploads.remove import remove
 from nhan.uploads.retention import expire
 from nhan.uploads.ship import ship_leftovers
 from nhan.workspace import Workspace
@@ -214,6 +216,25 @@ class _Intake:
         for one in found:
             if one.path in entered.refused:
                 self._refuse(one.path, one.data, entered.refused[one.path])
+        self._take_back(found)
+
+    def _take_back(self, found: Sequence[Found]) -> None:
+        """Remove what was erased while it was taken in.
+
+        Notes are read once more when all of a batch is written: whoever erases leaves a note first
+        and looks then, so either we see the note, or they see what we wrote.
+        """
+        self.erased.renew()
+        late = [one for one in found if self.erased.covers(one.record)]
+        if not late:
+            return
+        rows = list_uploads(self._workspace.catalog, among=[one.record.id for one in late])
+        remove(self._workspace, list(rows), why="uploads.erased")
+        for one in late:
+            self._store.delete(layout.taken_path(one.record.id))
+            self._store.delete(_aside(one.path))
+            self.erased.drop(one.record)
+        self._report.erased += len(late)
 
     def corrections(self, paths: Sequence[str]) -> None:
         """One batch of corrections, in the order in which they were given."""
@@ -269,9 +290,8 @@ class _Intake:
         list(self._pool.map(move, found))
 
     def _refuse(self, path: str, data: bytes, reason: str) -> None:
-        aside = layout.REFUSED + path.removeprefix(layout.INBOX)
         note = {"reason": reason, "content": data.decode("utf-8", "replace")}
-        self._store.put(aside, json.dumps(note, ensure_ascii=False, indent=1).encode())
+        self._store.put(_aside(path), json.dumps(note, ensure_ascii=False, indent=1).encode())
         self._store.delete(path)
         self._report.refused.append((path, reason))
 
@@ -284,6 +304,10 @@ class _Intake:
         report.corrections.update(entered.corrections)
         report.notes += entered.notes
         report.waiting += len(entered.waiting)
+
+
+def _aside(path: str) -> str:
+    return layout.REFUSED + path.removeprefix(layout.INBOX)
 
 
 def _stem(path: str) -> str:
