@@ -173,13 +173,25 @@ class TestAdmin:
         assert [response.status_code for response in good] == [200, 200, 200]
 
 
-def test_pages_of_other_sites_cannot_act_through_a_browser(serving, toy_picture, error_of):
+@pytest.mark.parametrize(
+    ("site", "origin"),
+    [
+        ("cross-site", "https://evil.example"),
+        # Of one name with us: another port of this machine, another name of our domain.
+        ("same-site", "http://localhost:3000"),
+        ("same-site", "https://blog.shop.example"),
+        ("same-site", ""),
+    ],
+)
+def test_pages_of_other_sites_cannot_act_through_a_browser(
+    serving, toy_picture, error_of, site, origin
+):
     async def scenario():
         async with serving() as running:
             return await running.client.post(
                 "/predict",
                 content=toy_picture("đ"),
-                headers={"sec-fetch-site": "cross-site", "origin": "https://evil.example"},
+                headers={"sec-fetch-site": site, "origin": origin},
             )
 
     response = asyncio.run(scenario())

@@ -73,7 +73,8 @@ class Guard:
         if len(found) < len(headers) and sum(name == b"host" for name, _ in headers) > 1:
             raise BadRequest("the request names several hosts")
         changes = method not in _SAFE_METHODS
-        if changes and found.get(b"sec-fetch-site") == b"cross-site":
+        # `same-site` is another server too: on another port, or a neighbour of our domain.
+        if changes and found.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
             self._check_origin(found.get(b"origin", b""))
         needed = self._scope(path, changes=changes)
         if not self._enforced():
