@@ -198,6 +198,20 @@ def test_starting_from_a_model_keeps_what_it_learned_and_rehearses(workspace: Wo
     assert trained["loss"] > 0
 
 
+def test_options_that_are_not_given_follow_the_model_begun_with(workspace: Workspace) -> None:
+    model = {**toy_run.MODEL, "prepare": {"invert_dark": True}}
+    config = toy_run.config(model=model, length={"epochs": 1})
+    first = train(workspace, toy_run.dataset(), config, show=False)
+    changes = {"extend_px": 0, "prepare": {"trim_margins": True}}
+    config = toy_run.config(model=changes, length={"samples": 8}, start_from=first.name)
+    second = train(workspace, toy_run.dataset(), config, start=first.folder / BEST, show=False)
+    before, after = (
+        json.loads((run.folder / "run.json").read_text())["model"] for run in (first, second)
+    )
+    prepare = {**before["prepare"], "trim_margins": True}
+    assert after == {**before, "extend_px": 0, "prepare": prepare}
+
+
 def test_a_run_from_another_model_killed_before_its_first_step_still_starts_there(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,10 +282,20 @@ def _learner(
         sizes = dataset.sizes("train")
         options = task.suited(config.model, sizes) if sizes else config.model
         return task.learner(vocabulary, options), None
-    options = config.model or begin.facts["options"]
+    options = _over(begin.facts["options"], config.model)
     old = task.learner(begin.facts["vocabulary"], options)
     learner = task.learner(old.widened(vocabulary), options)
     return learner, learner.adopt(begin.best_weights, begin.facts["vocabulary"])
+
+
+def _over(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the model begun with, and over them those that are given, table by table."""
+    merged = dict(options)
+    for key, value in changes.items():
+        own = merged.get(key)
+        both = isinstance(own, Mapping) and isinstance(value, Mapping)
+        merged[key] = _over(own, value) if both else value  # type: ignore[arg-type]
+    return merged
 
 
 def _begin(
