@@ -224,11 +224,19 @@ def test_no_other_page_acts_in_an_administrators_name(ask, workspace, people, me
         ("/models/api/promote", {"model": "toy@1", "force": True}),
         ("/models/api/promote", {"model": ["toy@1"]}),
         ("/models/api/rollback", {}),
+        ("/models/api/promote", {"model": "toy@1", "because": "a\0b"}),
+        ("/models/api/promote", {"model": "toy@1", "because": "\ud800"}),
+        ("/models/api/promote", {"model": f"toy@{'9' * 5000}"}),
+        ("/models/api/rollback", {"model": f"toy@{'9' * 5000}"}),
         ("/data/api/audit", {"task": "--fix"}),
+        ("/data/api/diff?before=a%00&after=b", None),
         ("/review/api/decide", {**DECISION, "action": "promote"}),
     ],
 )
 def test_what_a_page_never_sends_is_refused(ask, workspace, path, body):
-    (answer,) = ask(("POST", path, {}, {"json": body}), root=workspace.root)
+    sent = {"content": json.dumps(body)} if body is not None else {}
+    kind = {"accept": "application/json", "content-type": "application/json"}
+    method = "POST" if sent else "GET"
+    (answer,) = ask((method, path, kind, sent), root=workspace.root)
     assert 400 <= answer.status_code < 500
     assert answer.json()["error"]["message"]

@@ -19,6 +19,9 @@ from nhan.storage import NumberedLog, StaleLog, Store
 
 Action = Literal["promote", "forced", "rollback"]
 
+_MAX_DIGITS = 9  # of a version; Python refuses to read a number of thousands
+_SHOWN = 80  # characters of what somebody asked for, in a message
+
 
 class Promotion(BaseModel):
     """One entry of a promotion log.
@@ -226,6 +229,7 @@ def parse_ref(ref: str) -> tuple[str, int | None]:
     check_name(name)
     if not at:
         return name, None
-    if not version.isascii() or not version.isdigit() or int(version) < 1:
-        raise UserError(f"{ref!r}: a model version is a number", hint=f"e.g. {name}@1")
+    plain = version.isascii() and version.isdigit() and len(version) <= _MAX_DIGITS
+    if not plain or int(version) < 1:
+        raise UserError(f"{ref[:_SHOWN]!r}: a model version is a number", hint=f"e.g. {name}@1")
     return name, int(version)

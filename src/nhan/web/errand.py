@@ -17,7 +17,15 @@ from typing import Any
 
 from starlette.requests import Request
 
-from nhan.errors import Conflict, DeadlinePassed, GateRefused, JobFailed, NhanError, NotFound
+from nhan.errors import (
+    BadRequest,
+    Conflict,
+    DeadlinePassed,
+    GateRefused,
+    JobFailed,
+    NhanError,
+    NotFound,
+)
 
 # A gate measures two models on a test set.
 _LONGEST_S = 1800.0
@@ -44,11 +52,14 @@ class Errands:
 
         Raises:
             NotFound: there is no workspace, or what the command names does not exist.
+            BadRequest: a zero byte, which no command line can carry.
             GateRefused, Conflict, JobFailed: what the command refused, in its words.
             DeadlinePassed: it took half an hour.
         """
         if self._root is None:
             raise NotFound("this server has no workspace", hint="nhan serve --workspace DIR")
+        if any("\0" in word for word in (*arguments, who)):
+            raise BadRequest("a zero byte is no text", hint="send UTF-8")
         environment = {**os.environ, "NHAN_WORKSPACE": str(self._root)}
         if who:
             environment["LOGNAME"] = who  # where the promotion log gets its name from
