@@ -14,7 +14,7 @@ import toy_stream
 from nhan.errors import SettingsError
 from nhan.tasks.text.prepare import Preparation
 from nhan.training.lines import MadeLines
-from nhan.training.stream import Maker, open_stream, rehearsal_options
+from nhan.training.stream import Maker, judging_options, open_stream, rehearsal_options
 
 PREPARE = Preparation(height=16).prepare
 
@@ -90,6 +90,15 @@ def test_made_lines_get_harder() -> None:
     again, label_again = MadeLines(1, easy=0.1, easy_until=400).sample(0)
     assert np.array_equal(picture, again)
     assert label == label_again
+
+
+def test_lines_that_judge_are_as_hard_as_the_last_that_are_learned() -> None:
+    options = {"easy": 0.1, "easy_until": 400, "tight": 0.3}
+    judge = open_stream("lines", 1, judging_options("lines", options))
+    picture, label = judge.sample(0)
+    plain, text = MadeLines(1, tight=0.3).sample(0)
+    assert label == text
+    assert np.array_equal(picture, plain)
 
 
 def test_practising_needs_nothing_of_the_machine_that_trained() -> None:

@@ -9,6 +9,7 @@ import toy_run
 
 from nhan.cli.main import run
 from nhan.errors import Conflict, SettingsError
+from nhan.training import stream
 from nhan.training.checkpoint import load_checkpoint
 from nhan.training.config import TrainConfig
 from nhan.training.job import BEST, CURVE, LAST
@@ -48,6 +49,23 @@ def test_resuming_takes_the_config_it_began_with(tmp_path: Path) -> None:
     before = load_checkpoint(tmp_path / "out" / LAST).facts["position"]
     train_stream(made_config(800), tmp_path / "out", resume=True, judged=4, show=False)
     assert load_checkpoint(tmp_path / "out" / LAST).facts["position"] == before
+
+
+def test_what_judges_a_training_is_no_part_of_its_curriculum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def spy(name: str, seed: int, options: dict[str, Any]) -> Any:
+        opened.append(options)
+        return stream.open_stream(name, seed, options)
+
+    monkeypatch.setattr("nhan.training.streamed.open_stream", spy)
+    judging = classmethod(lambda cls, options: {**options, "offset": 7})
+    monkeypatch.setattr(toy_run.ToyStream, "judging", judging, raising=False)
+    data = {**made_config().data.model_dump(), "made_options": {"offset": 5}}
+    train_stream(made_config(8, data=data), tmp_path / "out", judged=4, show=False)
+    assert opened == [{"offset": 5}, {"offset": 7}]
 
 
 @pytest.mark.parametrize("resume", [False, True])

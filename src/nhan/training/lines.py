@@ -48,11 +48,16 @@ class MadeLines:
         No curriculum, which is for beginners, and no recipe or fonts by path: those of another
         machine are not here.
         """
-        kept = {key: value for key, value in options.items() if not key.startswith("easy")}
+        kept = cls.judging(options)
         if kept.get("recipe") not in RECIPES:
             kept.pop("recipe", None)
         kept.pop("fonts", None)
         return kept
+
+    @classmethod
+    def judging(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of lines that judge: the first are as hard as what is learned in the end."""
+        return {key: value for key, value in options.items() if not key.startswith("easy")}
 
     def sample(self, index: int) -> tuple[RGB, str]:
         """Line number `index`: uint8 (H, W, 3) and its text."""

@@ -21,7 +21,8 @@ from nhan.errors import SettingsError
 from nhan.tasks.base import RGB
 
 # Each is called as (seed, **options) and gives a `Stream`; a class may have `rehearsal`, which
-# takes the options of a past training and gives those that hold anywhere.
+# takes the options of a past training and gives those that hold anywhere, and `judging`, which
+# takes the options of a training and gives those of the samples that judge it.
 STREAMS = {
     "lines": "nhan.training.lines:MadeLines",
 }
@@ -58,6 +59,12 @@ def open_stream(name: str, seed: int, options: Mapping[str, Any]) -> Stream:
 def rehearsal_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What of a training's options is fit to practise its samples elsewhere; see `rehearsal`."""
     choose = getattr(_stream_class(name), "rehearsal", dict)
+    return dict(choose(options))
+
+
+def judging_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of samples that a training with these is judged on; see `judging`."""
+    choose = getattr(_stream_class(name), "judging", dict)
     return dict(choose(options))
 
 

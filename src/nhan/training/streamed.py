@@ -21,7 +21,7 @@ from nhan.training.checkpoint import load_checkpoint
 from nhan.training.config import TrainConfig, make_config
 from nhan.training.job import LAST, Job, Judge, Standing
 from nhan.training.prepared import folder_rows
-from nhan.training.stream import Maker, Stream, open_stream
+from nhan.training.stream import Maker, Stream, judging_options, open_stream
 
 # Seeds below this are for training: the judged samples come from another part of the numbers.
 _JUDGE_SEED = 1_000_000_007
@@ -89,7 +89,8 @@ def train_stream(
         start = load_checkpoint(Path(config.start_from))
         learner.adopt(start.best_weights, start.facts["vocabulary"])
     stream = open_stream(config.data.made, config.seed, config.data.made_options)
-    other = open_stream(config.data.made, config.seed + _JUDGE_SEED, config.data.made_options)
+    judging = judging_options(config.data.made, config.data.made_options)
+    other = open_stream(config.data.made, config.seed + _JUDGE_SEED, judging)
     judges = [Judge("made", _made(learner, other, judged))]
     judges += [Judge(folder.name, _folder(learner, folder)) for folder in dev]
     job = Job(
