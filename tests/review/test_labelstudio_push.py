@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nhan.catalog import State
+from nhan.catalog.labelstudio import Said, record_tasks
+from nhan.catalog.samples import lock_writers
 from nhan.catalog.schema import samples
+from nhan.errors import NotFound
 from nhan.review.labelstudio.connection import Connection
 from nhan.review.labelstudio.links import Links, load_signer
 from nhan.review.labelstudio.push import push
@@ -30,6 +33,59 @@ class _Project:
         begun = len(self.names)
         self.names += [task["data"]["name"] for task in tasks]
         return list(range(begun + 1, len(self.names) + 1))
+
+
+class _Shrinking(_Project):
+    """Of its two tasks somebody deletes the first once they are listed."""
+
+    def __init__(self, hashes) -> None:
+        super().__init__()
+        guess = {"id": 1, "model_version": "old@1"}
+        self._there = [
+            {"id": number, "data": {"sha256": sha256}, "predictions": [guess | {"id": number}]}
+            for number, sha256 in enumerate(hashes, start=1)
+        ]
+        self.changed: list[str] = []
+
+    def tasks(self, _project, *, after, size, fields):
+        return [one for one in self._there if one["id"] > after]
+
+    def update_task(self, number, _data):
+        self._change("task", number)
+
+    def update_prediction(self, number, **_fields):
+        self._change("prediction", number)
+
+    def update_project(self, _project, **_fields):
+        return {}
+
+    def _change(self, what, number):
+        if number == 1:
+            raise NotFound(f"Label Studio at http://ls has nothing at {what} {number}")
+        self.changed.append(f"{what} {number}")
+
+
+class _Champion:
+    ref = "new@1"
+
+    def answers(self, asked):
+        return {number: Said("chữ", 0.9) for number in asked}, {}
+
+
+def test_a_task_that_is_deleted_meanwhile_holds_up_no_other(workspace, add_samples) -> None:
+    """A watch ended of it, as of a project that is gone."""
+    numbers = add_samples([0.9, 0.8])
+    with workspace.catalog.write() as connection:
+        lock_writers(connection)
+        record_tasks(
+            connection, CONNECTION.key, {number: (at + 1, "") for at, number in enumerate(numbers)}
+        )
+        hashes = connection.scalars(samples.select().with_only_columns(samples.c.sha256)).all()
+    client = _Shrinking(hashes)
+    links = Links(load_signer(workspace.root), "http://here", 365)
+    report = push(workspace, client, CONNECTION, links, suggester=_Champion())
+    assert client.changed == ["task 2", "prediction 2"]
+    assert (report.relinked, report.refreshed) == (1, 1)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from nhan.catalog.labelstudio import (
 )
 from nhan.catalog.samples import lock_writers
 from nhan.catalog.tallies import count_unasked
-from nhan.errors import NhanError
+from nhan.errors import NhanError, NotFound
 from nhan.review.labelstudio.client import Json, LabelStudio
 from nhan.review.labelstudio.config import Fields
 from nhan.review.labelstudio.connection import Connection
@@ -227,10 +227,13 @@ class _Push:
         for link, one in ours:
             if self._links.is_fresh(one.data.get(key), link.sha256):
                 continue
-            self.report.relinked += 1
             if not self._dry_run:
                 address = self._links.to(link.sha256, link.path)
-                self._client.update_task(one.number, {**one.data, key: address})
+                try:
+                    self._client.update_task(one.number, {**one.data, key: address})
+                except NotFound:
+                    continue  # deleted since it was listed; the next pull settles it
+            self.report.relinked += 1
 
     def _refresh(self, open_tasks: dict[int, tuple[Link, _There]]) -> None:
         """Bring the pre-annotations of open tasks to the champion."""
@@ -246,18 +249,22 @@ class _Push:
             self.report.refreshed += len(stale)
             return
         said, _ = self._answers({number: link for number, (link, _) in stale.items()})
-        new = []
+        new, gone = [], set()
         for number, answer in said.items():
             _, one = stale[number]
             made = self._prediction(answer)
             ours = [old for old in one.predictions if _is_ours(old)]
             if ours:  # changed in its place: never two of ours, never none
                 latest = max(ours, key=lambda old: int(old["id"]))
-                self._client.update_prediction(int(latest["id"]), **made)
+                try:
+                    self._client.update_prediction(int(latest["id"]), **made)
+                except NotFound:  # as above
+                    gone.add(number)
             else:
                 new.append({"task": one.number, **made})
         if new:
             self._client.import_predictions(self._connection.project, new)
+        said = {number: answer for number, answer in said.items() if number not in gone}
         self.report.refreshed += len(said)
         self._record({number: (stale[number][1].number, ref) for number in said})
         if said:
