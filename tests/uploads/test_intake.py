@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 import sqlalchemy as sa
 
 from nhan.catalog import State
@@ -96,6 +99,67 @@ def test_damaged_uploads_are_set_aside_with_the_reason(workspace, upload):
     assert (report.taken, len(report.refused), report.waiting) == (1, 4, 0)
     assert sample_of(workspace, good)
     assert len(list(workspace.store.list("uploads/refused"))) == 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "of-another-system"},
+        {"id": None},
+        {"at": "2026-11-20T10:00:00"},
+        {"at": 7},
+        {"task": ["text"]},
+        {"model": None},
+        {"version": 7},
+        {"value": {"text": "một"}},
+        {"confidence": "high"},
+        {"confidence": float("nan")},
+        {"sha256": None},
+        {"path": 3},
+        {"user": None},
+        {"consent": "yes"},
+        {"sampled": None},
+        {"novelty": []},
+        {"details": "none"},
+        {"details": {"characters": [float("inf")]}},
+    ],
+    ids=str,
+)
+def test_a_record_that_is_none_of_ours_does_not_block_the_rest(workspace, upload, changes):
+    bad = upload(1)
+    document = {**json.loads(bad.to_bytes()), **changes}
+    workspace.store.put(inbox_path(bad.id), json.dumps(document).encode())
+    upload(2)
+    report = take_in(workspace)
+    assert (report.taken, len(report.refused)) == (1, 1)
+    assert workspace.store.exists(f"uploads/refused/{bad.at:%Y-%m-%d}/{bad.id}.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": None},
+        {"prediction": "x"},
+        {"prediction": 3},
+        {"label": None},
+        {"given_by": 7},
+        {"at": "2026-11-20T10:00:00"},
+        {"replaces": ["x"]},
+        {"trusted": "yes"},
+    ],
+    ids=str,
+)
+def test_a_correction_that_is_none_of_ours_does_not_block_the_rest(
+    workspace, upload, correct, changes
+):
+    record = upload(1)
+    bad = correct(record.id, "một")
+    document = {**bad.to_json(), **changes}
+    workspace.store.put(inbox_path(record.id, bad.id), json.dumps(document).encode())
+    correct(record.id, "hai")
+    report = take_in(workspace)
+    assert (report.new_corrections, len(report.refused)) == (1, 1)
+    assert workspace.store.exists(f"uploads/refused/{record.at:%Y-%m-%d}/{record.id}-{bad.id}.json")
 
 
 def test_a_correction_queues_the_sample_with_its_value_as_a_label(workspace, upload, correct):

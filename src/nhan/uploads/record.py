@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,10 +121,14 @@ class UploadRecord:
         document = parse(data)
         document["size_bytes"] = document.pop("bytes", 0)
         try:
-            document["at"] = datetime.fromisoformat(document["at"])
-            return cls(**document)
-        except (KeyError, TypeError, ValueError) as error:
+            document["at"] = _moment(document["at"])
+            record = cls(**document)
+            _check(record)
+            _must(is_id(record.id), "id", record.id)
+            json.dumps(record.details, allow_nan=False)  # which some databases do not take
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BadRequest(f"no record of an upload: {error}") from error
+        return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +173,12 @@ class CorrectionRecord:
             BadRequest: it is none.
         """
         try:
-            return cls(**{**document, "at": datetime.fromisoformat(document["at"])})
-        except (KeyError, TypeError, ValueError) as error:
+            record = cls(**{**document, "at": _moment(document["at"])})
+            _check(record)
+            _must(is_id(record.prediction), "prediction", record.prediction)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BadRequest(f"no record of a correction: {error}") from error
+        return record
 
     @classmethod
     def make(
@@ -259,6 +267,49 @@ def parse(data: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadRequest(f"not a JSON object: {str(document)[:60]}")
     return document
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return at.astimezone(UTC)
+
+
+def _check(record: UploadRecord | CorrectionRecord) -> None:
+    """Whether a record's values are what its attributes say: others may have written it.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, kinds in _KINDS.items():
+        value = getattr(record, name, None)
+        if value is None and (name == "consent" or not hasattr(record, name)):
+            continue
+        right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        _must(right and (not isinstance(value, float) or math.isfinite(value)), name, value)
+        if most := _NAMES.get(name):
+            _must(0 < len(str(value)) <= most and str(value).isprintable(), name, value)
+
+
+def _must(right: bool, name: str, value: object) -> None:
+    if not right:
+        raise ValueError(f"its {name} is {str(value)[:60]!r}")
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(
+        ("id", "task", "model", "version", "value", "sha256", "path", "format", "user", "sampled",
+         "request_id", "prediction", "label", "given_by", "replaces"),
+        (str,),
+    ),
+    **dict.fromkeys(("confidence", "novelty", "duration_ms"), (int, float)),
+    **dict.fromkeys(("consent", "trusted"), (bool,)),
+    "size_bytes": (int,),
+    "details": (dict,),
+}  # fmt: skip
+# As long as the catalogue's columns.
+_NAMES = {"id": 64, "task": 32, "model": 128, "version": 32, "sha256": 64, "path": 200}
 
 
 def _path(folder: str, prediction: str, part: str) -> str:
