@@ -97,5 +97,5 @@ export class Outbox {
 
 /** Whether the same may be taken later: nobody was reached, or had time. */
 function mayWork({ status }) {
-  return status === 0 || status === 401 || status === 429 || status >= 500;
+  return [0, 401, 408, 429].includes(status) || status >= 500;
 }
