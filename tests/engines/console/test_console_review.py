@@ -155,6 +155,24 @@ def test_fifty_reviews_by_keyboard_alone(visit, shop):
     assert made.problems == []
 
 
+def test_a_key_that_is_held_down_decides_once(visit, shop):
+    """At thirty times a second it would accept what nobody has seen."""
+    page = visit("/review", reviewer="Quỳnh").page
+    first = shown(page)
+    page.keyboard.down("Enter")
+    wait_for_another(page, first)
+    second = shown(page)
+    for _ in range(5):
+        page.keyboard.down("Enter")  # again without an up: the key repeats
+    page.keyboard.up("Enter")
+    assert shown(page) == second
+    wait_until_sent(page)
+    assert list(given_by(shop.root, "Quỳnh")) == [first]
+    page.keyboard.press("Enter")
+    wait_for_another(page, second)
+    assert shown(page) not in (first, second)
+
+
 def test_a_dropped_network_loses_nothing(visit, shop):
     made = visit("/review", reviewer="Chi", language="en")
     page = made.page

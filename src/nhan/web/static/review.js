@@ -461,6 +461,11 @@ addEventListener("keydown", (event) => {
   if (composing(event) || event.ctrlKey || event.metaKey || event.altKey) return;
   if (document.querySelector("dialog[open]")) return;
   const { target, key } = event;
+  // A key that is held down was pressed once: nobody has seen the pictures that would follow.
+  if (event.repeat && (key === "Enter" || (target !== field && key.toLowerCase() === "u"))) {
+    event.preventDefault();
+    return;
+  }
   if (target === field) {
     if (key === "Enter") {
       event.preventDefault();
