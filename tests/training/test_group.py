@@ -69,8 +69,9 @@ def curve(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    """48 samples in batches of 5: parts of different sizes, and a rest."""
+    """48 samples in batches of 5: parts of different sizes, and a rest; the first tries one out."""
     config = shared_config(
+        preflight=True,
         data={"batch_size": 5, "made": "toy", "made_share": 0.25, "pool": 24},
         optimizer={"lr": 0.005, "ema": 0.9, "clip": 1.0},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -75,6 +77,24 @@ class _Total(torch.autograd.Function):
         return total
 
 
+_by_itself = False
+
+
+@contextmanager
+def by_itself() -> Iterator[None]:
+    """Count this process's batches alone: what it tries while the others wait for it.
+
+    They would never answer, and it would wait for them.
+    """
+    global _by_itself
+    before, _by_itself = _by_itself, True
+    try:
+        yield
+    finally:
+        _by_itself = before
+
+
 def shared() -> bool:
     """Whether several processes train together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    together = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return together and not _by_itself

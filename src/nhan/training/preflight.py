@@ -17,6 +17,7 @@ import torch
 from nhan.errors import JobFailed
 from nhan.tasks.base import Finding
 from nhan.tasks.learner import Learner
+from nhan.tasks.norm import by_itself
 from nhan.training.loader import Pictures
 from nhan.training.prepared import Prepared
 from nhan.training.schedule import parameter_groups
@@ -92,6 +93,8 @@ def look_over(learner: Learner, pictures: Prepared) -> Preflight:
 def memorise(learner: Learner, pictures: Pictures, *, lr: float = 2e-3) -> tuple[float, float]:
     """Try to learn one small batch by heart; the network is put back afterwards.
 
+    Of processes that train together one does this, and the others wait.
+
     Args:
         learner: on the device it will train on.
         pictures: samples that can be learned.
@@ -114,7 +117,8 @@ def memorise(learner: Learner, pictures: Pictures, *, lr: float = 2e-3) -> tuple
     losses: list[float] = []
     try:
         for _ in range(_MEMORISE_STEPS):
-            loss = learner.loss(batch)
+            with by_itself():
+                loss = learner.loss(batch)
             losses.append(float(loss.detach()))
             if losses[-1] <= losses[0] * _MEMORISE_SHARE:
                 break
