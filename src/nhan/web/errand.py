@@ -25,15 +25,18 @@ from nhan.errors import (
     JobFailed,
     NhanError,
     NotFound,
+    QueueFull,
 )
 
 # A gate measures two models on a test set.
 _LONGEST_S = 1800.0
 _AT_ONCE = 2
+# More have no people behind them, and a second of work each; it would go on when they are gone.
+_MAX_WAITING = 32
 
 
 class Errands:
-    """Runs commands of ours, few at a time: whoever asks for more waits.
+    """Runs commands of ours, few at a time: more wait in a line, and behind it they are refused.
 
     Args:
         root: the workspace; None where the server has none.
@@ -42,6 +45,7 @@ class Errands:
     def __init__(self, root: Path | None) -> None:
         self._root = root
         self._places = asyncio.Semaphore(_AT_ONCE)
+        self._asked = 0
 
     async def run(self, *arguments: str, who: str = "") -> Any:
         """Run `nhan ARGUMENTS` and give the JSON it prints; None if it prints none.
@@ -54,6 +58,7 @@ class Errands:
             NotFound: there is no workspace, or what the command names does not exist.
             BadRequest: a zero byte, which no command line can carry.
             GateRefused, Conflict, JobFailed: what the command refused, in its words.
+            QueueFull: too many wait already.
             DeadlinePassed: it took half an hour.
         """
         if self._root is None:
@@ -63,8 +68,14 @@ class Errands:
         environment = {**os.environ, "NHAN_WORKSPACE": str(self._root)}
         if who:
             environment["LOGNAME"] = who  # where the promotion log gets its name from
-        async with self._places:
-            code, printed, said = await _run(arguments, environment)
+        if self._asked >= _AT_ONCE + _MAX_WAITING:
+            raise QueueFull(f"{self._asked} commands wait already", hint="try again in a moment")
+        self._asked += 1
+        try:
+            async with self._places:
+                code, printed, said = await _run(arguments, environment)
+        finally:
+            self._asked -= 1
         document = _parse(printed)
         # An audit that finds faults prints them, and ends with 1.
         told = document.get("error") if isinstance(document, dict) else None
@@ -96,7 +107,7 @@ async def _run(
             printed, said = await process.communicate()
     except TimeoutError as error:
         process.kill()
-        raise DeadlinePassed(f"nhan {arguments[0]} took over {_LONGEST_S:g} s") from error
+        raise DeadlinePassed(f"nhan {arguments[0]} took over {_LONGEST_S:g} s", hint="run it at a terminal, where it may take its time") from error
     except BaseException:
         process.kill()
         raise
