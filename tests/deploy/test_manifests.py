@@ -327,10 +327,15 @@ def test_forms_that_need_a_model_write_what_they_say(tmp_path: Path, package: Pa
 
 @pytest.mark.parametrize(
     ("name", "made"),
-    [("vi-line", "vi-line"), ("Hoa_2.1", "hoa-2-1"), ("-.-", "model"), ("a" * 80, "a" * 53)],
-)
+    [
+        ("vi-line", "vi-line"), ("Hoa_2.1", "hoa-2-1"), ("-.-", "model"), ("a" * 80, "a" * 53),
+        ("7-doan", "model-7-doan"), ("2" * 64, "model-" + "2" * 47), ("9", "model-9"),
+    ],
+)  # fmt: skip
 def test_names_fit_kubernetes(name: str, made: str) -> None:
+    """KServe and Services want a letter first; other names may begin with a digit."""
     assert dns_name(name) == made
+    assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", made)
 
 
 def test_yaml_is_read_back_as_it_was() -> None:

@@ -52,8 +52,10 @@ def write_files(out: Path, files: Mapping[str, str]) -> list[Path]:
 
 
 def dns_name(name: str) -> str:
-    """A model's name as Kubernetes allows names: RFC 1123, at most 53 characters."""
+    """A model's name as KServe and Services allow names: RFC 1035, at most 53 characters."""
     plain = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")
+    if plain[:1].isdigit():
+        plain = f"model-{plain}"
     return plain[:53].strip("-") or "model"
 
 
