@@ -326,6 +326,26 @@ def test_forms_that_need_a_model_write_what_they_say(tmp_path: Path, package: Pa
 
 
 @pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        ("127.0.0.1", "127.0.0.1:8001"),
+        ("0.0.0.0", "127.0.0.1:8001"),
+        ("::1", "[::1]:8001"),
+        ("::", "127.0.0.1:8001"),
+    ],
+)
+def test_prometheus_finds_the_admin_address(
+    tmp_path: Path, package: Package, host: str, target: str
+) -> None:
+    with Workspace.init(tmp_path / "w") as workspace:
+        workspace.settings.serve.admin_host = host
+        write_model(workspace, package, "grafana", tmp_path / "out")
+    text = (tmp_path / "out/prometheus/prometheus.yml").read_text(encoding="utf-8")
+    (job,) = yaml.safe_load(text)["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [target]}]
+
+
+@pytest.mark.parametrize(
     ("name", "made"),
     [
         ("vi-line", "vi-line"), ("Hoa_2.1", "hoa-2-1"), ("-.-", "model"), ("a" * 80, "a" * 53),

@@ -45,7 +45,8 @@ def write(workspace: Workspace, package: Package, out: Path) -> list[Path]:
     del package  # the dashboards let you choose the model
     serve = workspace.settings.serve
     host = "127.0.0.1" if serve.admin_host in ("0.0.0.0", "::") else serve.admin_host  # noqa: S104
-    return write_files(empty_folder(out), files(f"{host}:{serve.admin_port}"))
+    target = f"[{host}]" if ":" in host else host
+    return write_files(empty_folder(out), files(f"{target}:{serve.admin_port}"))
 
 
 def files(target: str, *, prometheus: str = "http://localhost:9090", key_file: str = "") -> dict[
