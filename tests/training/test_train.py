@@ -168,6 +168,14 @@ def test_labels_that_no_model_can_say_are_judged_as_misread(workspace: Workspace
     assert curve(run.folder)[-1]["scores"]["validation/exact"] < 1
     product = produce_run(workspace, run.name, bad, int8=True)
     assert product.spec["about"]["export"]["samples"] == 17
+    assert product.spec["about"]["data"] == {"train": 48, "validation": 17}, "as it was"
+    assert "on 17 validation samples" in product.spec["about"]["int8"]
+
+
+def test_a_card_does_not_call_training_samples_validation(workspace: Workspace) -> None:
+    run = train(workspace, toy_run.dataset(8, 0), toy_run.config(length={"epochs": 1}), show=False)
+    product = produce_run(workspace, run.name, toy_run.dataset(8, 0), int8=True)
+    assert "on 8 training samples" in product.spec["about"]["int8"]
 
 
 def test_starting_from_a_model_keeps_what_it_learned_and_rehearses(workspace: Workspace) -> None:

@@ -14,7 +14,15 @@ from nhan.training.export import export_onnx
 from nhan.training.job import BEST, CURVE
 from nhan.training.loader import Pictures
 from nhan.training.quantise import int8_loss, to_int8
-from nhan.training.train import CONFIG, Dataset, prepared_split, reference, run_facts, run_folder
+from nhan.training.train import (
+    CONFIG,
+    PREFLIGHT,
+    Dataset,
+    prepared_split,
+    reference,
+    run_facts,
+    run_folder,
+)
 from nhan.workspace import Workspace
 
 MODEL, MODEL_INT8 = "model.onnx", "model.int8.onnx"
@@ -45,6 +53,7 @@ def produce(
     int8: bool = False,
     seen: Pictures | None = None,
     half: bool = False,
+    split: str = "validation",
 ) -> Product:
     """Export weights and prove the export on real samples.
 
@@ -55,6 +64,7 @@ def produce(
         int8: also make `model.int8.onnx`; it is left out where it loses over `INT8_MARGIN`.
         seen: prepared samples that set int8's ranges; by default `judged`.
         half: keep the weights in float16.
+        split: whose samples `judged` are, for the card.
 
     Raises:
         ExportRefused: the exported model disagrees with the trained one.
@@ -70,7 +80,7 @@ def produce(
     serve = MODEL
     if int8:
         small = to_int8(learner, model, seen or judged)
-        loss = int8_loss(learner, task, model, small, judged, margin=INT8_MARGIN)
+        loss = int8_loss(learner, task, model, small, judged, margin=INT8_MARGIN, split=split)
         about["int8"] = loss.describe()
         if loss.kept:
             files[MODEL_INT8] = small
@@ -100,13 +110,16 @@ def produce_run(workspace: Workspace, run: str, dataset: Dataset, *, int8: bool 
     learner = learner_of(best)
     learned = prepared_split(workspace, dataset, "train", learner)
     judged = prepared_split(workspace, dataset, "validation", learner)
-    product = produce(best, judged if len(judged) else learned, int8=int8, seen=learned)
+    of = ("validation", judged) if len(judged) else ("training", learned)
+    product = produce(best, of[1], int8=int8, seen=learned, split=of[0])
+    preflight = json.loads((folder / PREFLIGHT).read_text("utf-8"))
     curve = [json.loads(line) for line in (folder / CURVE).read_text("utf-8").splitlines()]
     metrics = {"run": run, "seen": best.facts["seen"], "scores": best.facts["scores"]}
     files = {METRICS: json.dumps({**metrics, "curve": curve}, indent=1).encode()}
     about = {
         **product.spec["about"],
-        "data": {"train": len(learned), "validation": len(judged)},
+        # Some may have been left out because they cannot be learned.
+        "data": {"train": preflight["fit"], "validation": len(judged)},
         "recipe": _recipe(json.loads((folder / CONFIG).read_text("utf-8")), facts),
     }
     spec = {**product.spec, "dataset": reference(dataset), "run": run, "about": about}

@@ -43,6 +43,7 @@ class Int8Loss:
         float32, int8: its values on the same samples.
         samples: how many.
         kept: whether the loss is within the margin.
+        split: whose samples they are.
     """
 
     metric: str
@@ -50,13 +51,14 @@ class Int8Loss:
     int8: float
     samples: int
     kept: bool
+    split: str = "validation"
 
     def describe(self) -> str:
         """A sentence for the card."""
         verdict = "kept" if self.kept else "not kept"
         return (
             f"{self.metric} {self.int8:.4f} in int8 against {self.float32:.4f} in float32 "
-            f"on {self.samples} validation samples: {verdict}."
+            f"on {self.samples} {self.split} samples: {verdict}."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +109,7 @@ def int8_loss(
     pictures: Pictures,
     *,
     margin: float,
+    split: str = "validation",
 ) -> Int8Loss:
     """Score both on the same samples, each sample alone.
 
@@ -117,13 +120,14 @@ def int8_loss(
         int8: the same, quantised.
         pictures: prepared samples.
         margin: how much worse int8 may be, absolute.
+        split: whose samples they are, for the card.
     """
     truths = [pictures[index][1] for index in range(len(pictures))]
     before, after = (
         task.score(truths, list(_answers(learner, model, pictures)))[task.primary]
         for model in (float32, int8)
     )
-    return Int8Loss(task.primary, before, after, len(truths), after - before <= margin)
+    return Int8Loss(task.primary, before, after, len(truths), after - before <= margin, split)
 
 
 def _answers(learner: Learner, model: bytes, pictures: Pictures) -> Iterator[str]:
