@@ -129,6 +129,31 @@ def test_a_list_in_another_encoding_is_refused(tmp_path: Path, put: Put, take: T
     assert "iconv" in caught.value.hint
 
 
+def test_folders_above_the_source_say_nothing_of_its_pictures(
+    tmp_path: Path, picture: Callable[[int], bytes], take: Take, rows
+) -> None:
+    source = tmp_path / "test" / "lines"
+    (source / "page").mkdir(parents=True)
+    lists = {"a.txt": "{}\tmột\n", "b.csv": "{},hai\n", "labels.json": '{{"{}": "ba"}}'}
+    for number, (name, line) in enumerate(lists.items()):
+        path = source / "page" / f"{number}.png"
+        path.write_bytes(picture(number))
+        (source / name).write_text(line.format(path), "utf-8")
+        take(source / name)
+    path = source / "page" / "d.png"
+    path.write_bytes(picture(3))
+    pq.write_table(pa.table({"path": [str(path)], "label": ["bốn"]}), source / "d.parquet")
+    take(source / "d.parquet")
+    assert {(row.split_asked, row.source) for row in rows().values()} == {("", "page")}
+    assert len(rows()) == 4
+
+    image = {"bytes": picture(4), "path": "/elsewhere/test/x.png"}
+    pq.write_table(pa.table({"image": [image], "label": ["năm"]}), source / "e.parquet")
+    take(source / "e.parquet")
+    (row,) = (row for row in rows().values() if row.label == "năm")
+    assert (row.split_asked, row.source) == ("", "lines")
+
+
 # CSV
 
 

@@ -112,6 +112,13 @@ class Media:
             "name the folder of the pictures with --media FOLDER",
         )
 
+    def within(self, reference: str, picture: FilePicture) -> str:
+        """What a list's reference says of its picture: not the folders above the source."""
+        if not PurePosixPath(reference.replace("\\", "/")).is_absolute():
+            return reference
+        root = next(root for root in self.roots if picture.path.is_relative_to(root))
+        return picture.path.relative_to(root).as_posix()
+
     def named(self, reference: str) -> Callable[[], bytes]:
         """The picture an export refers to: by path, by name, or in a bucket.
 

@@ -205,14 +205,14 @@ class _Table:
             picture = self.media.exact(name)
         except Unresolved as error:
             return error.skip(name)
-        reading = self.reading
+        reading, told = self.reading, self.media.within(name, picture)
         return Record(
             name=name,
             picture=picture,
             label=Vote(row[columns.label]),
-            split=reading.split_of(cell(columns.split), split_in_file_name(self.path), name),
+            split=reading.split_of(cell(columns.split), split_in_file_name(self.path), told),
             source=reading.source_name
             or cell(columns.source)
-            or reading.source_of(name, self.default),
+            or reading.source_of(told, self.default),
             group=reading.group_of(name) or cell(columns.group),
         )

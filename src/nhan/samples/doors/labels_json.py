@@ -76,12 +76,14 @@ def _items(
             yield error.skip(name)
             continue
         seen.add(str(picture.path))
+        told = media.within(key, picture)
+        told = name if told == key else told
         yield Record(
             name=name,
             picture=picture,
             label=Vote(label),
-            split=reading.split_of(name),
-            source=reading.source_of(name, folder.resolve().name),
+            split=reading.split_of(told),
+            source=reading.source_of(told, folder.resolve().name),
             group=reading.group_of(name),
         )
     if source.is_dir():

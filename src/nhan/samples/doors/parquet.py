@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -121,25 +121,29 @@ class _Shard:
         if not data and not name:
             return Skip(where, "missing_picture", f"{where} has neither bytes nor a path")
         picture: Callable[[], bytes]
+        told = name
         if data:
             content = bytes(data)
+            # A whole path is where the file once lay, on whatever machine.
+            told = PurePosixPath(name).name if name.startswith("/") else name
             picture = lambda: content  # noqa: E731  a reader, like every other door's
         else:
             try:
                 picture = self.media.exact(name)
             except Unresolved as error:
                 return error.skip(name)
+            told = self.media.within(name, picture)
         reading = self.reading
         return Record(
             name=name or where,
             picture=picture,
             label=Vote(label),
             split=reading.split_of(
-                facts.get("split", ""), split_in_file_name(self.path), self.path.parent.name, name
+                facts.get("split", ""), split_in_file_name(self.path), self.path.parent.name, told
             ),
             source=reading.source_name
             or facts.get("source")
-            or reading.source_of(name, self.default),
+            or reading.source_of(told, self.default),
             group=reading.group_of(name) or facts.get("group", ""),
         )
 

@@ -82,11 +82,12 @@ def _item(
         picture = media.exact(name)
     except Unresolved as error:
         return error.skip(name)
+    told = media.within(name, picture)
     return Record(
         name=name,
         picture=picture,
         label=Vote(text),
-        split=reading.split_of(listed_split, name),
-        source=reading.source_of(name, default),
+        split=reading.split_of(listed_split, told),
+        source=reading.source_of(told, default),
         group=reading.group_of(name),
     )
