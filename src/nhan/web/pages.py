@@ -142,7 +142,10 @@ def static_file(path: str) -> bytes | None:
         if not part or part.startswith("."):
             return None
         folder = folder.joinpath(part)
-    return folder.read_bytes() if folder.is_file() else None
+    try:
+        return folder.read_bytes() if folder.is_file() else None
+    except OSError:  # a name longer than files have
+        return None
 
 
 @cache
