@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from datetime import UTC, datetime, timedelta
 
@@ -24,15 +25,17 @@ from nhan.datasets.freeze import freeze
 from nhan.errors import NotFound, UserError
 from nhan.models.package import publish
 from nhan.pipeline.notify import notify
+from nhan.review.decide import Decision, decide
 from nhan.review.drafts import save_draft
 from nhan.review.queue import next_items
+from nhan.samples.pictures import keep
 from nhan.settings import WebhookSettings
 from nhan.storage import NumberedLog
 from nhan.uploads import intake, retention
 from nhan.uploads.erase import erase
 from nhan.uploads.export import export_user
 from nhan.uploads.intake import take_in
-from nhan.uploads.record import corrections_prefix, erased_path, inbox_path
+from nhan.uploads.record import corrections_prefix, erased_path, inbox_path, taken_path
 from nhan.workspace import Workspace
 
 
@@ -171,7 +174,6 @@ def test_the_report_names_datasets_and_models(workspace, upload, correct):
 
 
 def test_reviewed_samples_go_with_all_that_refers_to_them(workspace, upload, correct):
-    from nhan.review.decide import Decision, decide
     from nhan.review.queue import next_items
 
     record = upload(1, user="lan", sampled="random")
@@ -186,6 +188,33 @@ def test_reviewed_samples_go_with_all_that_refers_to_them(workspace, upload, cor
                 assert not connection.execute(sa.select(table)).all(), table.name
 
 
+@pytest.mark.parametrize("taken_in", [True, False], ids=["by an intake", "by erasing again"])
+def test_an_erasure_that_was_killed_after_its_rows_had_gone_is_finished(
+    workspace, upload, correct, monkeypatch, taken_in
+):
+    record = upload(1, user="lan")
+    correct(record.id, "riêng tư", "lan")
+    take_in(workspace)
+
+    def die(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nhan.uploads.remove._delete_objects", die)
+        with pytest.raises(KeyboardInterrupt):
+            erase(workspace, user="lan")
+    assert workspace.store.exists(record.path)
+    if taken_in:
+        take_in(workspace)
+    else:
+        erase(workspace, user="lan")
+    left = everything(workspace)
+    for word in ("lan", "riêng tư", record.id, record.sha256):
+        assert word not in left
+    with pytest.raises(NotFound):
+        erase(workspace, user="lan")
+
+
 def test_an_erasure_that_was_killed_is_finished_by_the_next(workspace, upload, monkeypatch):
     record = upload(1, user="lan")
     take_in(workspace)
@@ -197,7 +226,7 @@ def test_an_erasure_that_was_killed_is_finished_by_the_next(workspace, upload, m
         patch.setattr("nhan.uploads.remove._delete_rows", die)
         with pytest.raises(KeyboardInterrupt):
             erase(workspace, user="lan")
-    assert not workspace.store.exists(record.path)
+    assert workspace.store.exists(record.path)
     assert erase(workspace, user="lan").removed.uploads == 1
     assert "lan" not in everything(workspace)
 
@@ -320,6 +349,74 @@ def test_an_upload_that_somebody_is_typing_a_label_for_does_not_expire(workspace
     (item,) = next_items(workspace, "text", "an")
     assert item.draft is not None
     assert item.draft[0] == "phòng 1"
+
+
+def beside(workspace, monkeypatch, moment, work):
+    """Lets `work` be done once in the middle of what expires; what it raised, if anything."""
+    todo, told = [work], []
+
+    def interrupt():
+        if todo:
+            try:
+                todo.pop()()
+            except NotFound as error:
+                told.append(error)
+
+    listed, delete = retention.list_uploads, workspace.store.delete
+
+    def slowly(catalog, **asked):
+        yield from listed(catalog, **asked)
+        if "among" in asked and moment == "before its rows":
+            interrupt()
+
+    def deleted(path):
+        if path.startswith(("uploads/taken", "images")):
+            interrupt()
+        delete(path)
+
+    monkeypatch.setattr(retention, "list_uploads", slowly)
+    monkeypatch.setattr(workspace.store, "delete", deleted)
+    workspace.settings.uploads.keep_days = 30
+    take_in(workspace)
+    assert not todo
+    return told
+
+
+@pytest.mark.parametrize("moment", ["before its rows", "after its rows"])
+def test_a_label_of_what_expires_at_that_moment_is_kept_or_refused(
+    workspace, upload, monkeypatch, moment
+):
+    old = upload(1, at=datetime.now(UTC) - timedelta(days=31))
+    upload(2, at=datetime.now(UTC) - timedelta(days=31))
+    take_in(workspace)
+    (sample, _) = read_rows(workspace.catalog, "text")
+    label = Decision("d1", sample.id, "an", "accept", "phòng 1")
+    told = beside(workspace, monkeypatch, moment, lambda: decide(workspace, label))
+    kept = [row.label for row in read_rows(workspace.catalog, "text")]
+    if moment == "before its rows":
+        assert (kept, told) == (["phòng 1"], [])
+        assert workspace.store.exists(old.path)
+        assert workspace.store.exists(taken_path(old.id))
+    else:
+        assert (kept, len(told)) == ([], 1)
+        assert not workspace.store.exists(old.path)
+
+
+def test_what_expires_and_is_sent_again_at_that_moment_keeps_its_picture(
+    workspace, upload, monkeypatch, picture
+):
+    old = upload(1, at=datetime.now(UTC) - timedelta(days=31))
+    take_in(workspace)
+    an_old_file = workspace.store.folder / old.path
+    os.utime(an_old_file, (0, 0))
+
+    def send_again():
+        keep(workspace.store, old.path, picture(1))
+        upload(2, data=picture(1))
+
+    beside(workspace, monkeypatch, "after its rows", send_again)
+    assert take_in(workspace).taken == 1
+    assert workspace.store.read(old.path) == picture(1)
 
 
 def test_what_somebody_begins_to_label_while_the_old_ones_are_listed_stays(

@@ -195,16 +195,7 @@ def list_uploads(
     if before is not None:
         query = query.where(predictions.c.at < before)
     if unlabelled:
-        said = labels.alias()  # `labels` itself is joined for the one that stands
-        query = query.where(
-            samples.c.state != State.DRAFT,
-            ~sa.exists().where(said.c.sample_id == samples.c.id),
-            ~sa.exists().where(
-                reviews.c.sample_id == samples.c.id,
-                reviews.c.state == "open",
-                reviews.c.held_until > datetime.now(UTC),
-            ),
-        )
+        query = query.where(_unlabelled())
     order = predictions.c.id.desc() if newest_first else predictions.c.id
     last: str | None = None
     while True:
@@ -220,6 +211,32 @@ def list_uploads(
         for row in rows:
             columns: tuple[Any, ...] = tuple(row)
             yield UploadRow(*columns)
+
+
+def still_there(
+    connection: sa.Connection, ids: Iterable[str], *, unlabelled: bool = False
+) -> set[str]:
+    """Those of the uploads that `list_uploads` would list now; see there."""
+    query = sa.select(predictions.c.id).join_from(predictions, samples)
+    if unlabelled:
+        query = query.where(_unlabelled())
+    found: set[str] = set()
+    for some in _slices(ids):
+        found |= set(connection.scalars(query.where(predictions.c.id.in_(some))))
+    return found
+
+
+def _unlabelled() -> sa.ColumnElement[bool]:
+    said = labels.alias()  # a query may have joined `labels` itself for the one that stands
+    return sa.and_(
+        samples.c.state != State.DRAFT,
+        ~sa.exists().where(said.c.sample_id == samples.c.id),
+        ~sa.exists().where(
+            reviews.c.sample_id == samples.c.id,
+            reviews.c.state == "open",
+            reviews.c.held_until > datetime.now(UTC),
+        ),
+    )
 
 
 def count_uploads(catalog: Catalog) -> int:

@@ -18,7 +18,7 @@ from nhan.storage import NumberedLog, Store
 from nhan.uploads import record as layout
 from nhan.uploads.erased import note_erased
 from nhan.uploads.intake import take_in
-from nhan.uploads.remove import Removed, remove
+from nhan.uploads.remove import Removed, finish, remove
 from nhan.uploads.settle import ORIGIN
 from nhan.workspace import Workspace
 
@@ -82,16 +82,18 @@ def erase(
     if bool(user) == bool(upload):
         raise UserError("name a user or an upload", hint="--user NAME, or --upload ID")
     waiting = 0
+    begun: set[str] = set()
     if not dry_run:
         note_erased(workspace.store, user=user, upload=upload, before=datetime.now(UTC) + _SLACK)
+        begun = finish(workspace)  # of an erasure that was killed
         waiting = take_in(workspace).erased
     rows = list(list_uploads(workspace.catalog, user=user or None, upload=upload))
     going = {row.id for row in rows}
     anonymous = _make_anonymous(workspace, user, going, dry_run=dry_run) if user else 0
-    if not rows and not waiting and not anonymous:
+    if not rows and not waiting and not anonymous and not begun:
         what = f"user {user!r}" if user else f"upload {upload!r}"
         raise NotFound(f"nothing is kept of {what}", hint="nhan uploads list shows what is")
-    datasets = find_datasets(workspace.store, {row.sha256 for row in rows})
+    datasets = find_datasets(workspace.store, begun | {row.sha256 for row in rows})
     models = find_models(workspace.store, datasets)
     removed = remove(workspace, rows, why="uploads.erased", dry_run=dry_run)
     return EraseReport(removed, waiting, anonymous, datasets, models, dry_run)

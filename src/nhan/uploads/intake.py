@@ -24,7 +24,7 @@ from nhan.uploads import record as layout
 from nhan.uploads.enter import Entered, Found, enter_corrections, enter_notes, enter_uploads
 from nhan.uploads.erased import Erased
 from nhan.uploads.record import CorrectionRecord, UploadRecord
-from nhan.uploads.remove import remove
+from nhan.uploads.remove import finish, remove
 from nhan.uploads.retention import expire
 from nhan.uploads.ship import ship_leftovers
 from nhan.workspace import Workspace
@@ -140,6 +140,7 @@ def take_in(
         if dry_run:
             return report
         intake.erased.forget_pictures(workspace)
+        finish(workspace)
         report.expired = expire(workspace).uploads
     if done:
         counts = {name: value for name, value in report.to_json().items() if name != "refused"}

@@ -27,7 +27,8 @@ def expire(workspace: Workspace, *, now: datetime | None = None, dry_run: bool =
     before = (now or datetime.now(UTC)) - timedelta(days=days)
     for some in _parts(row.id for row in list_uploads(catalog, before=before, unlabelled=True)):
         rows = list(list_uploads(catalog, among=some, unlabelled=True))
-        _add(total, remove(workspace, rows, why="uploads.expired", dry_run=dry_run))
+        part = remove(workspace, rows, why="uploads.expired", dry_run=dry_run, unlabelled=True)
+        _add(total, part)
     return total
 
 
