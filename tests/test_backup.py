@@ -99,8 +99,9 @@ def test_a_file_that_was_cut_short_or_damaged_is_refused(tmp_path: Path, shop: P
     (tmp_path / "bent").write_bytes(data[:spot] + bytes([data[spot] ^ 255]) + data[spot + 1 :])
     (tmp_path / "text").write_text("hello", encoding="utf-8")
     for name, words in (("short", "cut short"), ("bent", "damaged"), ("text", "no backup")):
-        with pytest.raises(BadRequest, match=words):
+        with pytest.raises(BadRequest, match=words) as caught:
             restore(tmp_path / name, tmp_path / f"from-{name}")
+        assert "\n" not in caught.value.message
         assert not (tmp_path / f"from-{name}" / "nhan.toml").exists()
     with pytest.raises(NotFound):
         restore(tmp_path / "none", tmp_path / "x")

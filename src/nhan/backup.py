@@ -295,10 +295,17 @@ def _members(file: Path) -> Iterator[tuple[str, bytes]]:
             for member in archive:
                 content = archive.extractfile(member)
                 if content is None or ".." in Path(member.name).parts or member.name[0] == "/":
-                    raise BadRequest(f"{file}: {member.name!r} has no place in a backup")
+                    raise BadRequest(
+                        f"{file}: {member.name!r} has no place in a backup",
+                        hint="name a file that nhan backup wrote",
+                    )
                 yield member.name, content.read()
     except tarfile.TarError as error:
-        raise BadRequest(f"{file} is no backup, or was cut short: {error}") from error
+        said = str(error).partition(":\n")[0]  # more lines tell each compression that was tried
+        raise BadRequest(
+            f"{file} is no backup, or was cut short: {said}",
+            hint="name a file that nhan backup wrote, copied whole",
+        ) from error
 
 
 def _read_index(file: Path) -> dict[str, str]:

@@ -141,7 +141,9 @@ class Store:
         try:
             return bytes(obstore.get(self._backend, path).bytes())
         except _ABSENT as error:
-            raise NotFound(f"no object {path} in {self.url}") from error
+            raise NotFound(
+                f"no object {path} in {self.url}", hint="nhan doctor storage looks the store over"
+            ) from error
         except _FAILURES as error:
             raise self._failure("read", path, error) from error
 
@@ -168,7 +170,9 @@ class Store:
                 return (self.folder / path).open("rb")
             return io.BufferedReader(_RemoteFile(obstore.open_reader(self._backend, path)), _BUFFER)
         except _ABSENT as error:
-            raise NotFound(f"no object {path} in {self.url}") from error
+            raise NotFound(
+                f"no object {path} in {self.url}", hint="nhan doctor storage looks the store over"
+            ) from error
         except _FAILURES as error:
             raise self._failure("read", path, error) from error
 

@@ -44,6 +44,18 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     assert "hint: did you mean `nhan freeze`?" in err
 
 
+@pytest.mark.parametrize("name", ["keys", "labelstudio", "loop", "review", "uploads"])
+def test_a_command_with_commands_of_its_own_names_them_in_two_lines(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, name)
+    assert (code, out) == (2, "")
+    error, hint = err.splitlines()
+    assert error.startswith(f"error: nhan {name} needs one of its commands: ")
+    assert len(error.split(", ")) > 2
+    assert hint == f"hint: nhan {name} --help"
+
+
 def test_a_wrong_option_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "init", "--objcets", "x", "y")
     assert (code, out) == (2, "")

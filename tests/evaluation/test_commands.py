@@ -145,6 +145,7 @@ def test_predict_goes_on_after_a_bad_file_and_exits_1(call, make_version, tmp_pa
     assert code == 1
     assert out == f"{tmp_path / 'b.png'}\t5\n"
     assert f"error: {tmp_path / 'a.png'}: " in err
+    assert "\nhint: send one of PNG" in err
     code, out, _ = call("predict", "--json", tmp_path / "a.png", tmp_path / "b.png")
     assert code == 1
     assert [set(document) >= {"file"} for document in json.loads(out)] == [True, True]

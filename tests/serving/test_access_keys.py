@@ -88,6 +88,12 @@ def test_other_addresses_than_loopback_need_keys(host):
             require_keys(Keyring(), settings)
 
 
+def test_who_asked_for_keys_on_loopback_is_not_told_to_listen_there():
+    with pytest.raises(SettingsError, match=r"127\.0\.0\.1 needs keys") as caught:
+        require_keys(Keyring(), ServeSettings(require_keys=True))
+    assert caught.value.hint.endswith("or serve.require_keys = false")
+
+
 def test_loopback_needs_none():
     require_keys(Keyring(), ServeSettings(host="127.0.0.1", admin_host="::1"))
 

@@ -190,6 +190,12 @@ def _dispatch(call: _Call) -> int:
         )
     module = import_module(COMMANDS[call.name][0])
     if hasattr(module, "app"):  # a command with commands of its own
+        if not call.rest:
+            own = ", ".join(getattr(typer.main.get_command(module.app), "commands", ()))
+            raise UserError(
+                f"nhan {call.name} needs one of its commands: {own}",
+                hint=f"nhan {call.name} --help",
+            )
         module.app.info.context_settings = _CONTEXT
         return _invoke(module.app, call.rest, f"nhan {call.name}")
     return _invoke(_single(call.name, module.command), call.rest, f"nhan {call.name}")

@@ -31,7 +31,7 @@ def command(
     predictor = Predictor.load(package, limits=workspace.picture_limits if workspace else None)
     describe = get_task(package.spec.task).describe
     named = len(sources) > 1 or sources[0].is_dir()
-    failed = False
+    failed, hinted = False, ""
     documents = []
     for prediction in predict_files(predictor, sources):
         failed |= prediction.error is not None
@@ -39,6 +39,9 @@ def command(
             documents.append(prediction.to_dict(package))
         elif prediction.error is not None:
             typer.echo(f"error: {prediction.file}: {prediction.error.message}", err=True)
+            if (hint := prediction.error.hint) != hinted:  # of a row of the same faults, once
+                typer.echo(f"hint: {hint}", err=True)
+            hinted = hint
         elif prediction.answer is not None:
             shown = describe(prediction.answer)
             # Several lines are shown below the file's name, one beside it.

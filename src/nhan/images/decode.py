@@ -108,14 +108,16 @@ def _open(data: bytes, limits: PictureLimits) -> Image.Image:
     except UnidentifiedImageError as error:
         raise unidentified(data) from error
     except Exception as error:  # a header parser fell over hostile bytes
-        raise BadPicture(f"the picture's header cannot be read: {error}") from error
+        raise BadPicture(
+            f"the picture's header cannot be read: {error}", hint="send the whole file, unchanged"
+        ) from error
     if image.width * image.height > limits.max_pixels:
         size = f"{image.width:,} × {image.height:,} px"
         image.close()
         raise too_many_pixels(size, limits)
     if image.width < 1 or image.height < 1:
         image.close()
-        raise BadPicture("the picture has no pixels")
+        raise BadPicture("the picture has no pixels", hint="send a picture that shows something")
     return image
 
 

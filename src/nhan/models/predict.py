@@ -137,4 +137,6 @@ def _read(file: Path) -> bytes:
     except FileNotFoundError as error:
         raise NotFound("there is no such file", hint="check the path") from error
     except OSError as error:
-        raise BadPicture(f"the file cannot be read: {error.strerror}") from error
+        raise BadPicture(
+            f"the file cannot be read: {error.strerror}", hint="name a file that you may read"
+        ) from error

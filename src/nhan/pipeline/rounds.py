@@ -242,7 +242,10 @@ def finish_round(workspace: Workspace, number: int) -> Round:
     """
     found = read_round(workspace, number)
     if found.next_step:
-        raise Conflict(f"round {number} has not done {found.next_step} yet")
+        raise Conflict(
+            f"round {number} has not done {found.next_step} yet",
+            hint=f"nhan loop step {found.next_step} --round {number}",
+        )
     refusal = next((r for r in found.steps.values() if r.state == "refused"), None)
     if found.steps["promote"].outputs.get("champion"):
         end_round(workspace, number, "promoted", found.steps["promote"].because)

@@ -53,7 +53,10 @@ def undo(workspace: Workspace, identity: str, reviewer: str, sample: int | None 
         last = decisions.last_decision(connection, reviewer, sample)
         if last is None:
             where = "" if sample is None else f" on sample {sample}"
-            raise NotFound(f"{reviewer} has no decision{where} to take back")
+            raise NotFound(
+                f"{reviewer} has no decision{where} to take back",
+                hint="nhan review progress says who decided how much",
+            )
         row = reviews.read_sample(connection, last["sample_id"])
         assert row is not None, "decisions refer to samples"
         before = snapshot(row)

@@ -52,7 +52,10 @@ class FilePicture:
                 )
             return self.path.read_bytes()
         except OSError as error:
-            raise BadPicture(f"the file cannot be read: {error.strerror or error}") from error
+            raise BadPicture(
+                f"the file cannot be read: {error.strerror or error}",
+                hint="look at the file, and at the rights to it",
+            ) from error
 
 
 class Media:
@@ -242,9 +245,14 @@ def _inside(path: Path, roots: list[Path]) -> Path | None:
 def _from_store(store: Store, path: str, max_bytes: int) -> bytes:
     size = store.size(path)
     if size is None:
-        raise BadPicture(f"no object {path} in {store.url}")
+        raise BadPicture(
+            f"no object {path} in {store.url}", hint="look at the address, and at --media"
+        )
     if size > max_bytes:
-        raise PictureTooLarge(f"the object has {size:,} bytes; the limit is {max_bytes:,}")
+        raise PictureTooLarge(
+            f"the object has {size:,} bytes; the limit is {max_bytes:,}",
+            hint="scale it down or raise images.max_bytes",
+        )
     return store.read(path)
 
 

@@ -71,7 +71,7 @@ class Guard:
         """
         found = dict(headers)
         if len(found) < len(headers) and sum(name == b"host" for name, _ in headers) > 1:
-            raise BadRequest("the request names several hosts")
+            raise BadRequest("the request names several hosts", hint="send one Host header")
         changes = method not in _SAFE_METHODS
         # `same-site` is another server too: on another port, or a neighbour of our domain.
         if changes and found.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):

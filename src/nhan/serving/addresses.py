@@ -52,23 +52,31 @@ def check_url(url: str, hosts: Sequence[str]) -> SplitResult:
         Forbidden: scheme, host or port is not allowed.
     """
     if len(url) > _MAX_URL or not url.isascii() or not url.isprintable():
-        raise BadRequest("the URL is too long or holds characters that no URL has")
+        raise BadRequest(
+            "the URL is too long or holds characters that no URL has",
+            hint="percent-encode it, as browsers do",
+        )
     if any(char in url for char in " \\<>\"'`{}|^"):
         raise BadRequest("the URL holds characters that no URL has", hint="percent-encode them")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadRequest(f"the URL cannot be read: {error}") from error
+        raise BadRequest(
+            f"the URL cannot be read: {error}", hint="image_url=https://HOST/PATH"
+        ) from error
     if parts.scheme not in PORTS:
         raise Forbidden(f"URLs of scheme {parts.scheme!r} are not fetched", hint="http or https")
     if "@" in parts.netloc or "%" in parts.netloc:
-        raise Forbidden("the URL names a user, or hides its host")
+        raise Forbidden(
+            "the URL names a user, or hides its host",
+            hint="name the host plainly: https://HOST/PATH",
+        )
     host = (parts.hostname or "").removesuffix(".")
     if ":" in host:
         _refuse_unless(ipaddress.IPv6Address, host)
     elif not _HOST.fullmatch(host):
-        raise BadRequest("the URL has no proper host")
+        raise BadRequest("the URL has no proper host", hint="image_url=https://HOST/PATH")
     elif _ODD_NUMBER.fullmatch(host):
         _refuse_unless(ipaddress.IPv4Address, host)
     if not _allowed(host, port or PORTS[parts.scheme], hosts):
@@ -80,7 +88,10 @@ def _refuse_unless(kind: type[Address], host: str) -> None:
     try:
         kind(host)
     except ValueError as error:
-        raise Forbidden("the URL's host is an oddly written address") from error
+        raise Forbidden(
+            "the URL's host is an oddly written address",
+            hint="name the host plainly: https://HOST/PATH",
+        ) from error
 
 
 def _allowed(host: str, port: int, hosts: Sequence[str]) -> bool:

@@ -70,7 +70,9 @@ async def read_body(
         # Not `request.stream()`: a generator costs more than the one message it usually yields.
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise BadRequest("the client hung up before its body was complete")
+            raise BadRequest(
+                "the client hung up before its body was complete", hint="send it again, whole"
+            )
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > max_bytes:
@@ -187,7 +189,10 @@ def decode_base64(text: Any, max_bytes: int) -> bytes:
         plain += b"=" * (-len(plain) % 4)
         return binascii.a2b_base64(plain, strict_mode=True)
     except (binascii.Error, UnicodeEncodeError) as error:
-        raise BadRequest(f"the picture's base64 cannot be read: {error}") from error
+        raise BadRequest(
+            f"the picture's base64 cannot be read: {error}",
+            hint="send the base64 of the file, nothing else",
+        ) from error
 
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -209,7 +214,10 @@ def parse_multipart(body: bytes, content_type: str) -> Iterator[tuple[str, str, 
     delimiter = b"--" + match[1].strip().encode("latin-1", "replace")
     position = 0 if body.startswith(delimiter) else body.find(b"\r\n" + delimiter) + 2
     if not body.startswith(delimiter, position):
-        raise BadRequest("the multipart form's boundary is not in its body")
+        raise BadRequest(
+            "the multipart form's boundary is not in its body",
+            hint="let the client make the form: curl -F file=@line.png",
+        )
     for _ in range(_MAX_PARTS):
         position += len(delimiter)
         if body.startswith(b"--", position):
@@ -221,11 +229,15 @@ def parse_multipart(body: bytes, content_type: str) -> Iterator[tuple[str, str, 
         if head_end - position > _MAX_PART_HEAD_BYTES:
             raise BadRequest(
                 f"the head of a part of the form has {head_end - position:,} bytes; "
-                f"the limit is {_MAX_PART_HEAD_BYTES:,}"
+                f"the limit is {_MAX_PART_HEAD_BYTES:,}",
+                hint="shorten the file's name",
             )
         yield *_part_names(body[position:head_end]), body[head_end + 4 : content_end]
         position = content_end + 2
-    raise BadRequest(f"the multipart form has more than {_MAX_PARTS} parts")
+    raise BadRequest(
+        f"the multipart form has more than {_MAX_PARTS} parts",
+        hint="send one picture, in the field `file`",
+    )
 
 
 def _part_names(head: bytes) -> tuple[str, str]:
@@ -278,7 +290,9 @@ def _from_json(document: Any, max_bytes: int) -> bytes:
 def _from_form(body: bytes, max_bytes: int) -> bytes:
     """Curl's `-d` and `--data-binary` claim a form even where they send a raw file."""
     if not body:
-        raise BadPicture("the request has no picture")
+        raise BadPicture(
+            "the request has no picture", hint="send it as the body, or as the field `file`"
+        )
     if body[:64].partition(b"=")[0] not in {field.encode() for field in FIELDS}:
         return body
     # Its first field is one of ours, or we would not be here.

@@ -50,7 +50,9 @@ class Examiner:
 
     async def _look_over(self, picture: bytes) -> None:
         if self._waiting_bytes and self._waiting_bytes + len(picture) > self._max_waiting_bytes:
-            raise QueueFull("too many pictures wait to be looked over")
+            raise QueueFull(
+                "too many pictures wait to be looked over", hint="ask again after Retry-After"
+            )
         self._waiting_bytes += len(picture)
         try:
             loop = asyncio.get_running_loop()

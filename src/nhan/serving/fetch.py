@@ -98,7 +98,8 @@ class Fetcher:
                 return await self._follow(url)
         except TimeoutError as error:
             raise DeadlinePassed(
-                f"the URL's server took over {self.limits.timeout_s:g} s"
+                f"the URL's server took over {self.limits.timeout_s:g} s",
+                hint="ask again, or POST the picture",
             ) from error
 
     async def _follow(self, url: str) -> bytes:
@@ -106,7 +107,10 @@ class Fetcher:
         for _ in range(_MAX_REDIRECTS + 1):
             target = check_url(url, self.limits.hosts)
             if came_from == "https" and target.scheme == "http":
-                raise Forbidden("the URL redirects from https to http")
+                raise Forbidden(
+                    "the URL redirects from https to http",
+                    hint="name the picture's own https URL, or POST it",
+                )
             address = await self._address(target)
             status, location, body = await self._get(target, address)
             if status not in (301, 302, 303, 307, 308):
@@ -115,21 +119,32 @@ class Fetcher:
             try:
                 url = urljoin(url, location)
             except ValueError as error:
-                raise UpstreamFailed(f"the URL redirects to no URL: {error}") from error
-        raise UpstreamFailed(f"the URL redirects more than {_MAX_REDIRECTS} times")
+                raise UpstreamFailed(
+                    f"the URL redirects to no URL: {error}", hint="name the picture's own URL"
+                ) from error
+        raise UpstreamFailed(
+            f"the URL redirects more than {_MAX_REDIRECTS} times", hint="name the picture's own URL"
+        )
 
     async def _address(self, target: SplitResult) -> str:
         host, port = target.hostname or "", target.port or PORTS[target.scheme]
         try:
             found = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise UpstreamFailed(f"the host {host} is unknown") from error
+            raise UpstreamFailed(
+                f"the host {host} is unknown", hint="look at the URL, or POST the picture"
+            ) from error
         addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
         if not addresses:
-            raise UpstreamFailed(f"the host {host} has no address")
+            raise UpstreamFailed(
+                f"the host {host} has no address", hint="look at the URL, or POST the picture"
+            )
         if not all(self._permit(address) for address in addresses):
             # Which address is nobody's business: the answer would map our network.
-            raise Forbidden(f"the host {host} is not on the public internet")
+            raise Forbidden(
+                f"the host {host} is not on the public internet",
+                hint="POST the picture; addresses of inner networks are never fetched",
+            )
         return found[0]
 
     async def _get(self, target: SplitResult, address: str) -> tuple[int, str, bytes]:
@@ -140,7 +155,10 @@ class Fetcher:
                 address, port, ssl=tls, server_hostname=host if tls else None
             )
         except (OSError, ssl.SSLError) as error:
-            raise UpstreamFailed(f"cannot connect to {host}: {type(error).__name__}") from error
+            raise UpstreamFailed(
+                f"cannot connect to {host}: {type(error).__name__}",
+                hint="look at the URL, or POST the picture",
+            ) from error
         try:
             connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=32_768)
             path = target.path or "/"
@@ -159,7 +177,9 @@ class Fetcher:
             writer.write(connection.send(h11.EndOfMessage()) or b"")
             return await self._read(connection, reader, host)
         except (h11.ProtocolError, OSError, ValueError) as error:
-            raise UpstreamFailed(f"{host} does not speak HTTP properly: {error}") from error
+            raise UpstreamFailed(
+                f"{host} does not speak HTTP properly: {error}", hint="POST the picture"
+            ) from error
         finally:
             writer.transport.abort()
 
@@ -189,7 +209,10 @@ class Fetcher:
                 if status in (301, 302, 303, 307, 308):
                     return status, headers.get(b"location", b"").decode("latin-1"), b""
                 if status != 200:
-                    raise UpstreamFailed(f"{host} answered {status}")
+                    raise UpstreamFailed(
+                        f"{host} answered {status}",
+                        hint="open the URL in a browser, or POST the picture",
+                    )
                 self._check_headers(headers, host)
             elif isinstance(event, h11.Data):
                 body += event.data
@@ -197,27 +220,37 @@ class Fetcher:
                     raise self._too_large(len(body))
             elif isinstance(event, h11.EndOfMessage):
                 if not body:
-                    raise BadPicture(f"{host} sent nothing")
+                    raise BadPicture(
+                        f"{host} sent nothing",
+                        hint="open the URL in a browser, or POST the picture",
+                    )
                 return status, location, bytes(body)
             elif isinstance(event, h11.ConnectionClosed):
-                raise UpstreamFailed(f"{host} hung up")
+                raise UpstreamFailed(f"{host} hung up", hint="ask again, or POST the picture")
 
     def _check_headers(self, headers: dict[bytes, bytes], host: str) -> None:
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self.limits.max_bytes:
             raise self._too_large(int(length))
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise UpstreamFailed(f"{host} sent a compressed body")
+            raise UpstreamFailed(
+                f"{host} sent a compressed body",
+                hint="name a URL that sends the picture as it is, or POST it",
+            )
         kind = headers.get(b"content-type", b"image/*").partition(b";")[0].strip().lower()
         if not kind.startswith(b"image/") and kind not in (
             b"application/octet-stream",
             b"binary/octet-stream",
         ):
             shown = kind.decode("ascii", "replace")[:60]
-            raise UnsupportedPicture(f"{host} sent {shown}, no picture")
+            raise UnsupportedPicture(
+                f"{host} sent {shown}, no picture",
+                hint="name the picture's own URL, not that of a page",
+            )
 
     def _too_large(self, size: int) -> PictureTooLarge:
         return PictureTooLarge(
             f"the picture at the URL has {size:,} bytes or more; "
-            f"the limit is {self.limits.max_bytes:,}"
+            f"the limit is {self.limits.max_bytes:,}",
+            hint="name a smaller picture or raise images.max_bytes",
         )

@@ -42,4 +42,6 @@ async def parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
+        raise BadRequest(
+            f"the body is not JSON: {error}", hint="send one JSON document, in UTF-8"
+        ) from error

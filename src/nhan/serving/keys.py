@@ -143,7 +143,7 @@ def require_keys(keyring: Keyring, serve: ServeSettings) -> None:
             raise SettingsError(
                 f"the {what} address {host} needs keys, and there are none",
                 hint=f"nhan keys add NAME, or {VARIABLE}=… in the environment; "
-                "or listen on 127.0.0.1",
+                + ("or listen on 127.0.0.1", "or serve.require_keys = false")[is_loopback(host)],
             )
 
 
@@ -218,7 +218,10 @@ def _read(file: Path) -> list[Key]:
         document = json.loads(file.read_text(encoding="utf-8"))
         return [Key(**{**entry, "scopes": tuple(entry["scopes"])}) for entry in document["keys"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"the file of keys {file} is damaged: {error}") from error
+        raise SettingsError(
+            f"the file of keys {file} is damaged: {error}",
+            hint="bring it back from a backup, or remove it and make keys: nhan keys add",
+        ) from error
 
 
 def _write(file: Path, keys: Iterable[Key]) -> None:

@@ -209,7 +209,9 @@ class Live:
 
     async def _open(self, name: str, version: int) -> Package:
         if self._registry is None:
-            raise NotFound(f"there is no workspace with {name}@{version}")
+            raise NotFound(
+                f"there is no workspace with {name}@{version}", hint="nhan serve in a workspace"
+            )
         return await asyncio.to_thread(self._registry.open, name, version)
 
     async def _go_live(self, package: Package) -> None:

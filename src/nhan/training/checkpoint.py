@@ -91,7 +91,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         JobFailed: not one of our checkpoints.
     """
     if not path.exists():
-        raise NotFound(f"no checkpoint {path}")
+        raise NotFound(
+            f"no checkpoint {path}",
+            hint="nhan train DATASET begins a run; --resume RUN goes on with one",
+        )
     checkpoint = Checkpoint({}, {})
     groups = {
         _WEIGHTS: checkpoint.weights,

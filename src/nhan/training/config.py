@@ -158,12 +158,20 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Trai
             text = path.read_text(encoding="utf-8")
             values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
         except OSError as error:
-            raise SettingsError(f"cannot read the config {path}: {error}") from error
+            raise SettingsError(
+                f"cannot read the config {path}: {error.strerror or error}",
+                hint="look at the path, and at the rights to it",
+            ) from error
         except (ValueError, UnicodeDecodeError) as error:
             form = "JSON" if path.suffix == ".json" else "TOML"
-            raise SettingsError(f"{path} is not valid {form}: {error}") from error
+            raise SettingsError(
+                f"{path} is not valid {form}: {error}",
+                hint="for example length.epochs = 10 in TOML",
+            ) from error
         if not isinstance(values, dict):
-            raise SettingsError(f"{path} holds no table of options")
+            raise SettingsError(
+                f"{path} holds no table of options", hint="for example length.epochs = 10 in TOML"
+            )
     for override in overrides:
         _set(values, override)
     return make_config(values, str(path or "the options"))
@@ -207,6 +215,9 @@ def _set(values: dict[str, Any], override: str) -> None:
     for table in tables:
         inner = values.setdefault(table, {})
         if not isinstance(inner, dict):
-            raise SettingsError(f"{table!r} in {override!r} is not a table")
+            raise SettingsError(
+                f"{table!r} in {override!r} is not a table",
+                hint=f"set {table} itself, or a key that is a table, e.g. optimizer.lr=0.002",
+            )
         values = inner
     values[last] = value

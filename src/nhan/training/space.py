@@ -79,9 +79,15 @@ def load_space(path: Path | None, *, trained: bool = False) -> Space:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"cannot read the search space {path}: {error}") from error
+        raise SettingsError(
+            f"cannot read the search space {path}: {error.strerror or error}",
+            hint="look at the path, and at the rights to it",
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+        raise SettingsError(
+            f"{path} is not valid TOML: {error}",
+            hint="for example 'optimizer.lr' = {low = 0.0001, high = 0.01, log = true}",
+        ) from error
     if not values:
         raise SettingsError(f"{path} names no option", hint='for example ["optimizer.lr"]')
     return {key: _axis(key, value, path) for key, value in values.items()}
@@ -95,4 +101,7 @@ def _axis(key: str, value: Any, path: Path) -> Axis:
     try:
         return Axis.model_validate(value)
     except ValidationError as error:
-        raise SettingsError(f"{key} in {path}: {error.errors()[0]['msg'].lower()}") from error
+        raise SettingsError(
+            f"{key} in {path}: {error.errors()[0]['msg'].lower()}",
+            hint="{low = 0.0001, high = 0.01}, or {choices = [16, 32]}",
+        ) from error

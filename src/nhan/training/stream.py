@@ -52,7 +52,10 @@ def open_stream(name: str, seed: int, options: Mapping[str, Any]) -> Stream:
     try:
         stream: Stream = cls(seed, **options)
     except TypeError as error:
-        raise SettingsError(f"data.made_options: {error}") from error
+        raise SettingsError(
+            f"data.made_options: {error}",
+            hint="options of made samples: docs/training.md; --set data.made_options.NAME=VALUE",
+        ) from error
     return stream
 
 

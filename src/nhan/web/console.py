@@ -60,7 +60,7 @@ async def static(stamp: str, path: str) -> Response:
     """
     data = pages.static_file(path)
     if data is None:
-        raise NotFound(f"there is no file {path!r} of the console")
+        raise NotFound(f"there is no file {path!r} of the console", hint="reload the page")
     kind = "text/javascript" if path.endswith(".js") else mimetypes.guess_type(path)[0]
     keep = f"public, max-age={_YEAR_S}, immutable" if stamp == pages.stamp() else "no-store"
     headers = {"cache-control": keep}

@@ -107,7 +107,10 @@ async def _run(
             printed, said = await process.communicate()
     except TimeoutError as error:
         process.kill()
-        raise DeadlinePassed(f"nhan {arguments[0]} took over {_LONGEST_S:g} s", hint="run it at a terminal, where it may take its time") from error
+        raise DeadlinePassed(
+            f"nhan {arguments[0]} took over {_LONGEST_S:g} s",
+            hint="run it at a terminal, where it may take its time",
+        ) from error
     except BaseException:
         process.kill()
         raise

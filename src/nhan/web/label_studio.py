@@ -160,7 +160,10 @@ async def _picture(request: Request, context: Context, data: Json, fields: Field
     if link.startswith("data:"):
         return decode_base64(link, context.limits.max_bytes)
     if not link:
-        raise BadPicture(f"the task has no picture under {fields.picture!r}")
+        raise BadPicture(
+            f"the task has no picture under {fields.picture!r}",
+            hint="name the task's picture as the labelling interface does",
+        )
     return await context.fetcher.fetch(link)
 
 
@@ -187,14 +190,18 @@ def _choose(context: Context, fields: Fields) -> Deployment:
 
 def _fields(config: Any) -> Fields:
     if not isinstance(config, str):
-        raise BadRequest("the request has no labelling interface")
+        raise BadRequest(
+            "the request has no labelling interface", hint="send label_config, as Label Studio does"
+        )
     return Fields.of(config)
 
 
 async def _document(request: Request, max_bytes: int) -> Json:
     document = await read_json(request, max_bytes, hint=FEWER)
     if not isinstance(document, dict):
-        raise BadRequest("the body is no JSON object")
+        raise BadRequest(
+            "the body is no JSON object", hint="send what Label Studio's ML backend protocol says"
+        )
     return document
 
 

@@ -162,7 +162,7 @@ def _curve(workspace: Workspace, run: str) -> list[dict[str, Any]]:
     from nhan.evaluation.report import read_curve
 
     if not run.replace("-", "").replace("_", "").replace(".", "").isalnum() or ".." in run:
-        raise NotFound(f"no run {run[:100]!r}")
+        raise NotFound(f"no run {run[:100]!r}", hint="a version names its run: nhan models --json")
     return read_curve(workspace.store, run)
 
 

@@ -329,7 +329,10 @@ def _problem(address: str, response: httpx.Response) -> NhanError:
             f"{address} sends us on to {to}", hint="set labelstudio.url to where it leads"
         )
     if status < 500 and status != 429:
-        return BadRequest(f"Label Studio refuses {where}: {said or status}")
+        return BadRequest(
+            f"Label Studio refuses {where}: {said or status}",
+            hint="what Label Studio says tells why; nhan labelstudio setup mends the project",
+        )
     return UpstreamFailed(
         f"Label Studio fails at {where} with {status}: {said}",
         hint="its own log says why; what was done so far is kept",

@@ -145,11 +145,17 @@ def make_config(task: str, classes: Sequence[str]) -> str:
 
 def _parse(config: str) -> ET.Element:
     if len(config) > _MAX_CONFIG or "<!" in config:  # no doctype, no entities that multiply
-        raise BadSource("the labelling interface is too long, or declares entities")
+        raise BadSource(
+            "the labelling interface is too long, or declares entities",
+            hint="nhan labelstudio setup makes one that fits the task",
+        )
     try:
         return ET.fromstring(config)  # noqa: S314  neither doctype nor entities reach it
     except ET.ParseError as error:
-        raise BadSource(f"the labelling interface is no XML: {error}") from error
+        raise BadSource(
+            f"the labelling interface is no XML: {error}",
+            hint="nhan labelstudio setup makes one that fits the task",
+        ) from error
 
 
 def _is_whole(control: ET.Element) -> bool:

@@ -74,7 +74,8 @@ class Reading:
             re.compile(self.group_pattern)
         except re.error as error:
             raise BadSource(
-                f"the group pattern {self.group_pattern!r} is no regular expression: {error}"
+                f"the group pattern {self.group_pattern!r} is no regular expression: {error}",
+                hint=r"for instance --group '(doc\d+)_'",
             ) from error
 
     def split_of(self, *hints: str) -> str:

@@ -135,7 +135,9 @@ def _rows(path: Path) -> Iterator[list[str]]:
         except UnicodeDecodeError as error:
             raise not_utf8(path, error) from error
         except csv.Error as error:
-            raise BadSource(f"{path} is not valid CSV: {error}") from error
+            raise BadSource(
+                f"{path} is not valid CSV: {error}", hint="save it again as CSV, in UTF-8"
+            ) from error
 
 
 def _count(path: Path) -> int:

@@ -53,7 +53,10 @@ def _load(file: Path) -> list[tuple[str, Any]]:
     except UnicodeDecodeError as error:
         raise not_utf8(file, error) from error
     except json.JSONDecodeError as error:
-        raise BadSource(f"{file} is not valid JSON: {error}") from error
+        raise BadSource(
+            f"{file} is not valid JSON: {error}",
+            hint='it holds {"picture.png": "text", …}, in UTF-8',
+        ) from error
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         raise BadSource(f"{file} is not an object of file and label", hint='{"a.png": "text", …}')
     return pairs

@@ -44,7 +44,9 @@ class ParquetFiles:
         try:
             tables = [(path, pq.ParquetFile(path)) for path in files]
         except (pa.ArrowInvalid, OSError) as error:
-            raise BadSource(f"{source} is not valid Parquet: {error}") from error
+            raise BadSource(
+                f"{source} is not valid Parquet: {error}", hint="write or copy it again, whole"
+            ) from error
         total = sum(table.metadata.num_rows for _, table in tables)
         default = folder.resolve().name
         return Opened(

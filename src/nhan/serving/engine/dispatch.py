@@ -222,7 +222,9 @@ class Dispatcher:
         if len(self._waiting) >= limits.pictures or over_bytes or wait_s > patience:
             self._on_refused("queue_full")
             raise QueueFull(
-                f"{self.waiting} pictures are waiting", retry_after_s=max(1.0, round(wait_s, 1))
+                f"{self.waiting} pictures are waiting",
+                retry_after_s=max(1.0, round(wait_s, 1)),
+                hint="ask again after Retry-After; serve.queue says how many may wait",
             )
 
     def _fill(self) -> None:
@@ -311,7 +313,10 @@ class Dispatcher:
             if now > job.deadline and not job.future.done():
                 self._on_refused("deadline")
                 job.future.set_exception(
-                    DeadlinePassed(f"no answer within {job.deadline - job.arrived:g} s")
+                    DeadlinePassed(
+                        f"no answer within {job.deadline - job.arrived:g} s",
+                        hint="ask again; serve.deadline_s says how long an answer may take",
+                    )
                 )
         for state in self._lanes:
             if state.jobs and now - state.begun > self.limits.work_s and not state.killed:
@@ -320,7 +325,10 @@ class Dispatcher:
                 job.deaths = _MAX_DEATHS
                 if not job.future.done():
                     job.future.set_exception(
-                        DeadlinePassed(f"the picture took over {self.limits.work_s:g} s of work")
+                        DeadlinePassed(
+                            f"the picture took over {self.limits.work_s:g} s of work",
+                            hint="send a smaller picture, or raise serve.work_s",
+                        )
                     )
                 state.lane.kill()
         self._sweeper = asyncio.get_running_loop().call_later(0.1, self._sweep) if jobs else None

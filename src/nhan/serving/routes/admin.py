@@ -80,7 +80,10 @@ async def set_default(request: Request, name: str, version: str) -> dict[str, st
     if not (version.isascii() and version.isdecimal()):
         raise NotFound(f"{name} has no version {version!r}", hint="versions are numbers")
     if context.service.roster.find(name).version == version:
-        raise Conflict(f"{name}@{version} is the champion already")
+        raise Conflict(
+            f"{name}@{version} is the champion already",
+            hint="nothing to do; GET /models/NAME says which version answers",
+        )
     if context.promoting.locked():  # the gate takes a processor and much memory
         raise Conflict("another promotion is under way", hint="ask again when it has ended")
     async with context.promoting:

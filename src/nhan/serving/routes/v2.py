@@ -33,6 +33,8 @@ _HEADER = "Inference-Header-Content-Length"
 _LENGTH = struct.Struct("<I")
 _MAX_DIGITS = 12  # of a body's length
 _SHOWN = 40  # characters of what a client sent, in a message
+_SEE = "see GET /v2/models/NAME"
+_PACKED = "each picture follows its length, four bytes, the lowest first"
 _INPUT = {"name": "image", "datatype": "BYTES", "shape": [-1]}
 _OUTPUTS = (
     {"name": "label", "datatype": "BYTES", "shape": [-1]},
@@ -113,36 +115,48 @@ async def _parse(body: bytes, header_length: str, context: Context) -> _Asked:
         plain = header_length.isdecimal() and len(header_length) <= _MAX_DIGITS
         if not plain or int(header_length) > len(body):
             shown = header_length[: 2 * _MAX_DIGITS]
-            raise BadRequest(f"{_HEADER} is {shown!r}; the body has {len(body)} bytes")
+            raise BadRequest(
+                f"{_HEADER} is {shown!r}; the body has {len(body)} bytes",
+                hint="the length of the JSON in bytes; what follows it is binary",
+            )
         body, binary = body[: int(header_length)], body[int(header_length) :]
     document = await parse_json(body)
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
-        raise BadRequest("the body has no list of inputs", hint="see GET /v2/models/NAME")
+        raise BadRequest("the body has no list of inputs", hint=_SEE)
     inputs = document["inputs"]
     if len(inputs) != 1 or not isinstance(inputs[0], dict) or inputs[0].get("name") != "image":
-        raise BadRequest("there must be exactly one input, named 'image'")
+        raise BadRequest("there must be exactly one input, named 'image'", hint=_SEE)
     identifier = document.get("id", "")
     if not isinstance(identifier, str):
-        raise BadRequest(f"id is {type(identifier).__name__}, not a text")
+        raise BadRequest(
+            f"id is {type(identifier).__name__}, not a text", hint="leave it out, or send a text"
+        )
     return _Asked(identifier, await _pictures(inputs[0], binary, context), _wanted(document))
 
 
 async def _pictures(tensor: dict[str, Any], binary: bytes, context: Context) -> list[bytes]:
     datatype = tensor.get("datatype")
     if datatype != "BYTES":
-        raise BadRequest(f"the input's datatype is {_shown(datatype)}, not 'BYTES'")
+        raise BadRequest(
+            f"the input's datatype is {_shown(datatype)}, not 'BYTES'",
+            hint="send pictures as BYTES: base64, or binary",
+        )
     count = _count(tensor.get("shape"))
     context.require_few(count)
     size = _parameters(tensor).get("binary_data_size")
     if size is not None:
         if not isinstance(size, int) or isinstance(size, bool) or size != len(binary):
             raise BadRequest(
-                f"binary_data_size is {_shown(size)}; {len(binary)} bytes follow the JSON"
+                f"binary_data_size is {_shown(size)}; {len(binary)} bytes follow the JSON",
+                hint="the length in bytes of what follows the JSON",
             )
         return _unpack(binary, count)
     data = tensor.get("data")
     if not isinstance(data, list):
-        raise BadRequest("the input has neither data nor binary_data_size")
+        raise BadRequest(
+            "the input has neither data nor binary_data_size",
+            hint='"data": ["<base64>"], or binary data after the JSON',
+        )
     items = _flatten(data)
     context.require_few(len(items))
     _require_count(count, len(items))
@@ -156,13 +170,18 @@ async def _pictures(tensor: dict[str, Any], binary: bytes, context: Context) -> 
 def _count(shape: Any) -> int:
     whole = isinstance(shape, list) and all(type(number) is int and number >= 0 for number in shape)
     if not whole or not 1 <= len(shape) <= 2 or (len(shape) == 2 and shape[1] != 1):
-        raise BadRequest(f"the input's shape is {_shown(shape)}, not [N]")
+        raise BadRequest(
+            f"the input's shape is {_shown(shape)}, not [N]", hint="[1] for one picture"
+        )
     return math.prod(shape)
 
 
 def _require_count(announced: int, held: int | str) -> None:
     if announced != held:
-        raise BadRequest(f"the shape says {announced} pictures, the data holds {held}")
+        raise BadRequest(
+            f"the shape says {announced} pictures, the data holds {held}",
+            hint="shape is [N] for N pictures",
+        )
 
 
 def _unpack(binary: bytes, count: int) -> list[bytes]:
@@ -173,10 +192,10 @@ def _unpack(binary: bytes, count: int) -> list[bytes]:
             _require_count(count, "more")
         end = position + _LENGTH.size
         if end > len(binary):
-            raise BadRequest("the binary data ends within a length")
+            raise BadRequest("the binary data ends within a length", hint=_PACKED)
         (length,) = _LENGTH.unpack_from(binary, position)
         if end + length > len(binary):
-            raise BadRequest("the binary data ends within a picture")
+            raise BadRequest("the binary data ends within a picture", hint=_PACKED)
         pictures.append(binary[end : end + length])
         position = end + length
     _require_count(count, len(pictures))
@@ -201,7 +220,10 @@ def _flatten(data: list[Any]) -> list[Any]:
 def _parameters(holder: dict[str, Any]) -> dict[str, Any]:
     parameters = holder.get("parameters") or {}
     if not isinstance(parameters, dict):
-        raise BadRequest(f"parameters is {type(parameters).__name__}, not an object")
+        raise BadRequest(
+            f"parameters is {type(parameters).__name__}, not an object",
+            hint="leave it out, or send {}",
+        )
     return parameters
 
 

@@ -83,7 +83,9 @@ def _load(path: Path) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise not_utf8(path, error) from error
     except json.JSONDecodeError as error:
-        raise BadSource(f"{path} is not valid JSON: {error}") from error
+        raise BadSource(
+            f"{path} is not valid JSON: {error}", hint="export it again from Label Studio, as JSON"
+        ) from error
     if not isinstance(tasks, list):
         raise BadSource(f"{path} is no list of tasks", hint=LabelStudio.layout)
     return [task if isinstance(task, dict) else {"value": task} for task in tasks]
@@ -202,6 +204,8 @@ def _inline(reference: str) -> Callable[[], bytes]:
         try:
             return base64.b64decode(reference.partition(",")[2], validate=True)
         except (binascii.Error, ValueError) as error:
-            raise BadPicture("the data: picture of the task is not base64") from error
+            raise BadPicture(
+                "the data: picture of the task is not base64", hint="export the task again"
+            ) from error
 
     return picture
