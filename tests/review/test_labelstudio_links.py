@@ -172,6 +172,7 @@ def test_the_interfaces_we_make_say_where_the_label_is() -> None:
         '<View><Image name="a" value="$a"/><TextArea name="t"/><TextArea name="u"/></View>',
         '<!DOCTYPE x [<!ENTITY e "boom">]><View><Image name="a" value="&e;"/></View>',
         "<View>" * 200_000,
+        "<View>\ud800</View>",
     ],
 )
 def test_interfaces_without_one_label_are_refused(config: str) -> None:

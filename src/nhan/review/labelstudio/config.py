@@ -151,7 +151,7 @@ def _parse(config: str) -> ET.Element:
         )
     try:
         return ET.fromstring(config)  # noqa: S314  neither doctype nor entities reach it
-    except ET.ParseError as error:
+    except (ET.ParseError, UnicodeEncodeError) as error:  # half of a surrogate pair is no text
         raise BadSource(
             f"the labelling interface is no XML: {error}",
             hint="nhan labelstudio setup makes one that fits the task",
