@@ -263,6 +263,8 @@ def test_a_legacy_token_is_sent_as_it_is() -> None:
             "title: Too short",
         ),
         (httpx.Response(500, text="boom"), UpstreamFailed, "with 500"),
+        # What stands before it lost patience: a watch goes on, and does not end as of our fault.
+        (httpx.Response(408), UpstreamFailed, "with 408"),
     ],
 )
 def test_refusals_are_named(answer: httpx.Response, kind: type[NhanError], said: str) -> None:

@@ -35,7 +35,7 @@ _PAUSES_S = (0.5, 2.0, 5.0)
 _MARKUP = re.compile(r"<[^<>]*>")
 # Of a refusal's text; some repeat a whole stack of causes.
 _MAX_SAID = 300
-_PASSING = frozenset({429, 502, 503, 504})
+_PASSING = frozenset({408, 425, 429, 502, 503, 504})
 
 
 class LabelStudio:
@@ -328,7 +328,7 @@ def _problem(address: str, response: httpx.Response) -> NhanError:
         return UpstreamFailed(
             f"{address} sends us on to {to}", hint="set labelstudio.url to where it leads"
         )
-    if status < 500 and status != 429:
+    if status < 500 and status not in _PASSING:
         return BadRequest(
             f"Label Studio refuses {where}: {said or status}",
             hint="what Label Studio says tells why; nhan labelstudio setup mends the project",
