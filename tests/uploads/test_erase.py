@@ -322,6 +322,29 @@ def test_webhooks_forget_what_was_erased(workspace, upload, correct, monkeypatch
     assert told[1].body["data"]["by"] == ""
 
 
+def test_webhooks_are_told_of_what_comes_after_an_erasure(workspace, upload, correct, monkeypatch):
+    """SQLite gives the numbers of erased events again."""
+    monkeypatch.setenv("NHAN_WEBHOOK_SECRET", "a secret for tests")
+    nobody = "http://127.0.0.1:9/"
+    workspace.settings.webhooks = WebhookSettings(urls=[nobody], timeout_s=5)
+    notify(workspace)
+    other = upload(1, user="an")
+    theirs = {upload(number, user="lan").sha256 for number in range(2, 8)}
+    take_in(workspace)
+    for row in read_rows(workspace.catalog, "text"):
+        if row.sha256 in theirs:
+            decide(workspace, Decision(f"d{row.id}", row.id, "bình", "accept", "riêng tư"))
+    notify(workspace)
+    erase(workspace, user="lan")
+    correct(other.id, "khác", "lan", trusted=True)
+    take_in(workspace)
+    notify(workspace)
+    with workspace.catalog.read() as connection:
+        told = connection.execute(sa.select(deliveries.c.event, deliveries.c.body)).all()
+    assert [event for event, _ in told] == ["ping", "label.done"]
+    assert told[1].body["data"]["label"] == "khác"
+
+
 def test_uploads_that_nobody_labelled_expire(workspace, upload, correct):
     workspace.settings.uploads.keep_days = 30
     old = datetime.now(UTC) - timedelta(days=31)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from nhan.catalog.schema import deliveries
+from nhan.catalog.schema import deliveries, events
 from nhan.names import spellings
 
 
@@ -27,3 +27,20 @@ def forget_name(connection: sa.Connection, user: str) -> None:
         connection.execute(
             deliveries.update().where(deliveries.c.id == number).values(body=nameless)
         )
+
+
+def events_went(connection: sa.Connection) -> None:
+    """Tell after events were deleted that those to come are new, whatever their numbers.
+
+    SQLite gives the highest numbers again when their rows have gone; how far each address was told
+    stands in its greeting (`nhan.pipeline.notify`).
+    """
+    newest = connection.scalar(sa.select(sa.func.max(events.c.id))) or 0
+    greetings = sa.select(deliveries.c.id, deliveries.c.body).where(deliveries.c.event == "ping")
+    for number, body in connection.execute(greetings).all():
+        if body["event"] > newest:
+            connection.execute(
+                deliveries.update()
+                .where(deliveries.c.id == number)
+                .values(body={**body, "event": newest})
+            )

@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nhan.catalog import reviews
-from nhan.catalog.deliveries import forget_samples
+from nhan.catalog.deliveries import events_went, forget_samples
 from nhan.catalog.events import log_event
 from nhan.catalog.labelstudio import erase_tasks
 from nhan.catalog.samples import lock_writers
@@ -192,7 +192,9 @@ def _delete_objects(
     # Copies may be left of the time before somebody sent the same pictures again.
     forget_aside(store, set(pictures))
     with workspace.catalog.write() as connection:
+        lock_writers(connection)
         connection.execute(events.delete().where(events.c.id == note, events.c.kind == _GOING))
+        events_went(connection)
 
 
 def _written(store: Store, path: str) -> str:
@@ -215,6 +217,7 @@ def _delete_rows(connection: sa.Connection, uploads: Sequence[str], numbers: Seq
     forget_samples(connection, set(connection.scalars(hashes)))
     _delete_referring(connection, samples, numbers)
     connection.execute(events.delete().where(events.c.sample_id.in_(numbers)))
+    events_went(connection)
     connection.execute(samples.delete().where(samples.c.id.in_(numbers)))
 
 
