@@ -263,8 +263,6 @@ def test_a_legacy_token_is_sent_as_it_is() -> None:
             "title: Too short",
         ),
         (httpx.Response(500, text="boom"), UpstreamFailed, "with 500"),
-        # What stands before it lost patience: a watch goes on, and does not end as of our fault.
-        (httpx.Response(408), UpstreamFailed, "with 408"),
     ],
 )
 def test_refusals_are_named(answer: httpx.Response, kind: type[NhanError], said: str) -> None:
@@ -273,9 +271,12 @@ def test_refusals_are_named(answer: httpx.Response, kind: type[NhanError], said:
 
 
 def test_reading_is_tried_again_and_writing_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(client_module, "_PAUSES_S", (0.0, 0.0, 0.0))
     wire = Wire(
-        httpx.ConnectError("refused"), httpx.Response(503), httpx.Response(200, json={"id": 1})
+        httpx.ConnectError("refused"),
+        httpx.Response(503),
+        httpx.Response(408),  # what stands before it lost patience
+        httpx.Response(200, json={"id": 1}),
     )
     with wire.client("legacy") as client:
         assert client.user() == {"id": 1}
@@ -283,6 +284,10 @@ def test_reading_is_tried_again_and_writing_is_not(monkeypatch: pytest.MonkeyPat
     with wire.client("legacy") as client, pytest.raises(UpstreamFailed, match="too long"):
         client.import_tasks(1, [{"data": {}}])
     assert len(wire.asked) == 1
+    # A watch goes on after it, as after a 503; it would end of what it could not mend.
+    wire = Wire(httpx.Response(408))
+    with wire.client("legacy") as client, pytest.raises(UpstreamFailed, match="with 408"):
+        client.import_tasks(1, [{"data": {}}])
 
 
 @pytest.mark.parametrize("address", ["", "ls.test", "ftp://ls", "http://", "http://a:b@ls"])
