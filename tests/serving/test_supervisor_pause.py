@@ -22,6 +22,21 @@ def test_a_child_that_dies_for_hours_does_not_take_the_supervisor_with_it() -> N
     assert supervisor._pause_s("0", signal.SIGKILL, 0.1) == 0.0
 
 
+def test_no_front_process_is_started_after_a_shutdown(monkeypatch) -> None:
+    """SIGTERM may come while the next one waits; its addresses are closed by then."""
+    supervisor = Supervisor(None, Settings(), reload=Settings)
+    started: list[str] = []
+    monkeypatch.setattr(supervisor, "_start_all", lambda: started.append("all"))
+    monkeypatch.setattr(supervisor, "_pause_s", lambda *_: 5.0)
+
+    def sleep(_seconds: float) -> None:
+        supervisor._stopping = True
+
+    monkeypatch.setattr("nhan.serving.supervisor.time.sleep", sleep)
+    assert supervisor._front_ended(FAILED)
+    assert started == []
+
+
 class TestSettingsReadAgain:
     """A front process that is killed must not come back with what a SIGHUP had ended."""
 

@@ -294,6 +294,8 @@ class Supervisor:
         log.error("the front process ended: %s", _reason(status))
         age_s = time.monotonic() - self._front_born
         time.sleep(self._pause_s("front", status, age_s))
+        if self._stopping:
+            return True
         self._start_all()
         return False
 
