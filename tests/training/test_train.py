@@ -17,7 +17,7 @@ import torch
 import toy_run
 
 from nhan.errors import Conflict, JobFailed, NotFound
-from nhan.training.checkpoint import load_checkpoint
+from nhan.training.checkpoint import load_checkpoint, save_checkpoint
 from nhan.training.job import BEST, CURVE, LAST
 from nhan.training.produce import learner_of, produce_run
 from nhan.training.train import train
@@ -204,6 +204,19 @@ def test_starting_from_a_model_keeps_what_it_learned_and_rehearses(workspace: Wo
     assert start["seen"] == 0
     assert "loss" not in start, "nothing was trained yet"
     assert trained["loss"] > 0
+
+
+def test_a_model_of_another_version_is_begun_with(workspace: Workspace) -> None:
+    made = {"made": "toy", "made_share": 0.5, "batch_size": 8}
+    config = toy_run.config(data=made, length={"samples": 8})
+    first = train(workspace, toy_run.dataset(), config, show=False)
+    best = load_checkpoint(first.folder / BEST)
+    best.facts["config"]["data"]["not_yet_known"] = True
+    start = workspace.root / "newer.safetensors"
+    save_checkpoint(start, best)
+    config = toy_run.config(model={}, length={"samples": 8}, start_from=str(start))
+    second = train(workspace, toy_run.dataset(), config, start=start, show=False)
+    assert json.loads((second.folder / "config.json").read_text())["data"]["made"] == "toy"
 
 
 def test_options_that_are_not_given_follow_the_model_begun_with(workspace: Workspace) -> None:

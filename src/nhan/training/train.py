@@ -22,7 +22,7 @@ from nhan.errors import Conflict, JobFailed, NotFound, UserError
 from nhan.tasks import get_task
 from nhan.tasks.learner import Adopted, Learner
 from nhan.training.checkpoint import Checkpoint, save_checkpoint
-from nhan.training.config import DataConfig, TrainConfig, make_config
+from nhan.training.config import TrainConfig, make_config
 from nhan.training.environment import environment
 from nhan.training.group import current
 from nhan.training.job import BEST, CURVE, Job, Judge, Standing, Tracker, choose_device
@@ -262,11 +262,12 @@ def _with_rehearsal(config: TrainConfig, begin: Checkpoint | None) -> TrainConfi
     """Mix in what the model to start from was made with, so that it is not forgotten."""
     if begin is None or not config.data.rehearse or config.data.made:
         return config
-    before = DataConfig(**begin.facts.get("config", {}).get("data", {}))
-    if not before.made:
+    # Read by key: a config of another version may hold some that this one does not know.
+    before = begin.facts.get("config", {}).get("data", {})
+    if not (made := before.get("made")):
         return config
-    options = rehearsal_options(before.made, before.made_options)
-    changes = {"made": before.made, "made_options": options, "made_share": _REHEARSED}
+    options = rehearsal_options(made, before.get("made_options", {}))
+    changes = {"made": made, "made_options": options, "made_share": _REHEARSED}
     return config.model_copy(update={"data": config.data.model_copy(update=changes)})
 
 
