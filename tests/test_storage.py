@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from obstore.exceptions import GenericError
 
 from nhan.errors import NotFound, SettingsError, StorageError
 from nhan.storage import NumberedLog, StaleLog, Store, open_store
@@ -77,6 +78,25 @@ def test_a_create_that_fails_is_never_taken_for_one_that_was_there(tmp_path: Pat
             store.put_once(name, b"x")
 
 
+def test_a_folder_is_named_as_it_is_called(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "xưởng một")
+    with pytest.raises(NotFound, match="xưởng một"):
+        store.read("a")
+    assert open_store("memory://").place == "memory://"
+
+
+def test_a_full_disk_asks_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise GenericError("Unable to copy data to file: No space left on device (os error 28)")
+
+    monkeypatch.setattr("nhan.storage.obstore.put", full)
+    store = open_store(tmp_path)
+    for write in (store.put, store.put_once):
+        with pytest.raises(StorageError, match="No space left") as caught:
+            write("a", b"x")
+        assert "make room" in caught.value.hint
+
+
 @pytest.mark.parametrize(("last", "created"), [(200, True), (412, False)])
 def test_an_s3_conflict_under_way_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, last: int, created: bool
@@ -91,11 +111,41 @@ def test_an_s3_conflict_under_way_is_asked_again(
     assert answers == []
 
 
+@pytest.mark.parametrize("ours", [True, False], ids=["ours", "of another"])
+def test_an_entry_whose_answer_was_lost_is_known_as_ours(
+    monkeypatch: pytest.MonkeyPatch, ours: bool
+) -> None:
+    """S3 wrote it and said 503; asked again, it says 412. A promotion is not refused for that."""
+    answers, kept = [503, 412], [b"" if ours else b'{"n": 0}']
+    with _s3_that_answers(answers, kept) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+            monkeypatch.setenv(name, "x")
+        log = NumberedLog(open_store("s3://bucket"), "log")
+        if ours:
+            assert log.append({"n": 1}, expected=0) == 1
+        else:
+            with pytest.raises(StaleLog):
+                log.append({"n": 1}, expected=0)
+    assert answers == []
+
+
 @contextmanager
-def _s3_that_answers(answers: list[int]) -> Iterator[str]:
+def _s3_that_answers(answers: list[int], kept: Sequence[bytes] = ()) -> Iterator[str]:
+    """Answers a put with these; what it got is given back, or what was there before."""
+    there = [one for one in kept if one]
+
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("etag", '"x"')
+            self.send_header("last-modified", "Fri, 20 Nov 2026 10:00:00 GMT")
+            self.send_header("content-length", str(len(there[0])))
+            self.end_headers()
+            self.wfile.write(there[0])
+
         def do_PUT(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
+            there.append(self.rfile.read(int(self.headers["content-length"])))
             self.send_response(answers.pop(0))
             self.send_header("etag", '"x"')
             self.send_header("content-length", "0")

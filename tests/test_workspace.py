@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,20 @@ def test_a_failed_init_takes_back_what_it_made_and_nothing_else(tmp_path: Path) 
         with pytest.raises(SettingsError):
             Workspace.init(folder, catalog="mysql://a/b")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine.txt"]
+
+
+def test_an_init_on_a_full_disk_leaves_no_half_written_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            Workspace.init(tmp_path / "shop")
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_the_workspace_is_named_or_found_upward(

@@ -189,7 +189,7 @@ def restore(
 
 def _must_be_empty(workspace: Workspace) -> None:
     if next(iter(workspace.store.list("")), None) is not None:
-        raise Conflict(f"{workspace.store.url} is not empty", hint="another store: --objects URL")
+        raise Conflict(f"{workspace.store.place} is not empty", hint="another store: --objects URL")
     with workspace.catalog.read() as connection:
         for table in metadata.sorted_tables:
             if connection.execute(sa.select(table).limit(1)).first() is not None:

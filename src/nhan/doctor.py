@@ -143,7 +143,7 @@ def try_storage(store: Store) -> list[Check]:
         except NhanError as error:
             return [Check("objects", "error", f"{name}: {error.message}", error.hint)]
         if not agreed:
-            message = f"{name} did not do what it promises in {store.url}"
+            message = f"{name} did not do what it promises in {store.place}"
             return [Check("objects", "error", message, "use a store with atomic create-only puts")]
         done.append(name)
-    return [Check("objects", "ok", f"{store.url}: {', '.join(done)}")]
+    return [Check("objects", "ok", f"{store.place}: {', '.join(done)}")]

@@ -37,6 +37,12 @@ from nhan.errors import NotFound, SettingsError, StorageError
 # obstore raises its own classes for some failures and Python's for others.
 _ABSENT = (NotFoundError, FileNotFoundError)
 _FAILURES = (BaseError, OSError)
+# What to do about what the operating system says; and about everything else.
+_HINTS = {
+    "No space left": "make room, then run the same command again",
+    "quota exceeded": "make room, then run the same command again",
+}
+_HINT = "check the address and the rights; `nhan doctor` tries each operation"
 # A server that is away: long enough for a restart behind a load balancer, short enough to be told.
 _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 # A create that met another one at the same moment is told so, and tried again so often.
@@ -88,6 +94,11 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
 
+    @property
+    def place(self) -> str:
+        """Where it is, for people: a folder's path as it is called, else the URL."""
+        return self.url if self.folder is None else str(self.folder)
+
     def put(self, path: str, data: bytes) -> None:
         """Write or replace an object.
 
@@ -119,7 +130,7 @@ class Store:
                 time.sleep(_CONFLICT_PAUSE_S)
             except NotSupportedError as error:
                 raise StorageError(
-                    f"{self.url} cannot create objects atomically ({error})",
+                    f"{self.place} cannot create objects atomically ({error})",
                     hint="use an S3 server that honours If-None-Match, or a local folder",
                 ) from error
             except _FAILURES as error:
@@ -127,7 +138,7 @@ class Store:
             else:
                 return True
         raise StorageError(
-            f"cannot create {path} in {self.url}: it is being written or deleted all the while",
+            f"cannot create {path} in {self.place}: it is being written or deleted all the while",
             hint="try again in a moment",
         )
 
@@ -142,7 +153,7 @@ class Store:
             return bytes(obstore.get(self._backend, path).bytes())
         except _ABSENT as error:
             raise NotFound(
-                f"no object {path} in {self.url}", hint="nhan doctor storage looks the store over"
+                f"no object {path} in {self.place}", hint="nhan doctor storage looks the store over"
             ) from error
         except _FAILURES as error:
             raise self._failure("read", path, error) from error
@@ -171,7 +182,7 @@ class Store:
             return io.BufferedReader(_RemoteFile(obstore.open_reader(self._backend, path)), _BUFFER)
         except _ABSENT as error:
             raise NotFound(
-                f"no object {path} in {self.url}", hint="nhan doctor storage looks the store over"
+                f"no object {path} in {self.place}", hint="nhan doctor storage looks the store over"
             ) from error
         except _FAILURES as error:
             raise self._failure("read", path, error) from error
@@ -256,8 +267,8 @@ class Store:
     def _failure(self, verb: str, path: str, error: Exception) -> StorageError:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return StorageError(
-            f"cannot {verb} {path} in {self.url}: {reason}",
-            hint="check the address and the rights; `nhan doctor` tries each operation",
+            f"cannot {verb} {path} in {self.place}: {reason}",
+            hint=next((hint for words, hint in _HINTS.items() if words in reason), _HINT),
         )
 
 
@@ -377,14 +388,21 @@ class NumberedLog:
             StaleLog: `expected` was given and the log has moved on.
         """
         number = self.latest_number() if expected is None else expected
-        stamped = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **entry}
+        stamped = {"at": datetime.now(UTC).isoformat(timespec="microseconds"), **entry}
         data = json.dumps(stamped, ensure_ascii=False, indent=1).encode()
         while True:
             number += 1
-            if self._store.put_once(f"{self._prefix}/{number:06d}.json", data):
+            path = f"{self._prefix}/{number:06d}.json"
+            if self._store.put_once(path, data) or self._is_ours(path, data):
                 return number
             if expected is not None:
                 raise StaleLog(self._prefix, expected)
+
+    def _is_ours(self, path: str, data: bytes) -> bool:
+        """Whether what is there was created by us: over a network, the answer to a create may be
+        lost, and asking again says that there is one already.
+        """
+        return self._store.folder is None and self._store.read(path) == data
 
     def _numbers(self) -> list[int]:
         names = (path.rsplit("/", 1)[-1] for path in self._store.list(self._prefix))

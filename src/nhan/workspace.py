@@ -68,14 +68,15 @@ class Workspace:
             if value is not None:
                 text = _set(text, key, value)
         temporary = file.with_name(f".{FILE_NAME}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
         try:
+            temporary.write_text(text, encoding="utf-8")
             os.replace(temporary, file)
             workspace = cls(root, load_settings(root))
             workspace.store.exists(FILE_NAME)
             workspace.catalog  # noqa: B018  opening it makes the schema
         except Exception:
             file.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             for folder in made:
                 with suppress(OSError):  # it is not empty, or was never made
                     folder.rmdir()

@@ -86,9 +86,9 @@ def test_wrong_addresses_are_named(tmp_path: Path) -> None:
         open_catalog("not a url")
     with pytest.raises(SettingsError, match="mysql"):
         open_catalog("mysql://host/db")
-    (tmp_path / "folder.db").mkdir()
-    with pytest.raises(StorageError, match="cannot be used"):
-        open_catalog("sqlite:///folder.db", directory=tmp_path)
+    (tmp_path / "thư mục.db").mkdir()
+    with pytest.raises(StorageError, match=r"/thư mục\.db cannot be used"):
+        open_catalog("sqlite:///thư mục.db", directory=tmp_path)
 
 
 def test_a_catalogue_that_may_not_be_written_asks_for_the_right(tmp_path: Path) -> None:

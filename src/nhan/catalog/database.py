@@ -23,6 +23,7 @@ _HINTS = {
     "unable to open": "whoever runs this needs the right to read and write the file and its folder",
     "locked": "another process has been writing for long; try again",
     "disk is full": "make room, then run the same command again",
+    "disk I/O": "is its disk full, or failing? Make room, then run the same command again",
 }
 _HINT = "check that it is running and the address is right; `nhan doctor` tries it"
 # Any number; all migrating processes must agree on it.
@@ -43,6 +44,14 @@ class Catalog:
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
         return self.engine.dialect.name
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: a file's path as it is called, no password."""
+        url = self.engine.url
+        if self.dialect == "sqlite" and url.database:
+            return f"sqlite:///{url.database}"
+        return url.render_as_string()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -86,14 +95,14 @@ class Catalog:
             said = str(error.orig)
             hint = next((hint for words, hint in _HINTS.items() if words in said), _HINT)
             raise StorageError(
-                f"the catalogue {self.engine.url.render_as_string()} cannot be used: {said}",
+                f"the catalogue {self.place} cannot be used: {said}",
                 hint=hint,
             ) from error
         except sa.exc.DatabaseError as error:
             if type(error) is not sa.exc.DatabaseError:  # a query of ours that is wrong
                 raise
             raise StorageError(  # SQLite: "file is not a database", "disk image is malformed"
-                f"the catalogue {self.engine.url.render_as_string()} is damaged: {error.orig}",
+                f"the catalogue {self.place} is damaged: {error.orig}",
                 hint="put the file back, or make the workspace anew of a backup: nhan restore",
             ) from error
 

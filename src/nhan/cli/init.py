@@ -24,6 +24,6 @@ def command(
     """
     with Workspace.init(directory, objects=objects or None, catalog=catalog or None) as workspace:
         typer.echo(f"workspace {workspace.root}")
-        typer.echo(f"objects   {workspace.store.url}")
-        typer.echo(f"catalogue {workspace.catalog.engine.url.render_as_string()}")
+        typer.echo(f"objects   {workspace.store.place}")
+        typer.echo(f"catalogue {workspace.catalog.place}")
         typer.echo(f"next: cd {directory} && nhan import PICTURES")

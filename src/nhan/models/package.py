@@ -108,10 +108,10 @@ class Package:
             data = store.read(file)
         except NotFound as error:
             raise NotFound(
-                f"no model package at {path or store.url} (no {SPEC_FILE})",
+                f"no model package at {path or store.place} (no {SPEC_FILE})",
                 hint="`nhan models` lists the models there are",
             ) from error
-        return cls(store, path, _parse(data, f"{store.url}/{file}"))
+        return cls(store, path, _parse(data, f"{store.place}/{file}"))
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Package:
@@ -144,7 +144,7 @@ class Package:
             data = self.store.read(_join(self.path, name))
         except NotFound as error:
             raise BadPackage(
-                f"{self.ref} is incomplete: {name} is missing from {self.store.url}/{self.path}",
+                f"{self.ref} is incomplete: {name} is missing from {self.store.place}/{self.path}",
                 hint="restore it from a backup, or roll back to another version",
             ) from error
         if _facts(data) != facts:

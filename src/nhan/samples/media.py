@@ -246,7 +246,7 @@ def _from_store(store: Store, path: str, max_bytes: int) -> bytes:
     size = store.size(path)
     if size is None:
         raise BadPicture(
-            f"no object {path} in {store.url}", hint="look at the address, and at --media"
+            f"no object {path} in {store.place}", hint="look at the address, and at --media"
         )
     if size > max_bytes:
         raise PictureTooLarge(

@@ -154,6 +154,6 @@ def _load(store: Store, path: str, kind: type[_Kept]) -> _Kept | None:
         return None
     except ValidationError as error:
         raise StorageError(
-            f"{path} in {store.url} is damaged: {error.errors()[0]['msg']}",
+            f"{path} in {store.place} is damaged: {error.errors()[0]['msg']}",
             hint="nhan labelstudio setup writes it anew",
         ) from error
