@@ -399,8 +399,10 @@ class NumberedLog:
                 raise StaleLog(self._prefix, expected)
 
     def _is_ours(self, path: str, data: bytes) -> bool:
-        """Whether what is there was created by us: over a network, the answer to a create may be
-        lost, and asking again says that there is one already.
+        """Whether what is there was created by us.
+
+        Over a network, the answer to a create may be lost; asked again, the store says that there
+        is one already.
         """
         return self._store.folder is None and self._store.read(path) == data
 
