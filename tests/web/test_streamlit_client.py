@@ -76,6 +76,31 @@ def test_no_server_and_a_strange_one_are_told_apart():
 
     with pytest.raises(UpstreamFailed, match="cannot be reached"):
         client(away).models()
-    for strange in (httpx.Response(502, text="<html>"), httpx.Response(500, json=[])):
+    for strange in (
+        httpx.Response(502, text="<html>"),
+        httpx.Response(500, json=[]),
+        httpx.Response(404, json={"error": "no such model"}),
+        httpx.Response(404, json={"error": ["no such model"]}),
+    ):
         with pytest.raises(UpstreamFailed, match="no error of ours"):
             client(lambda _, strange=strange: strange).models()
+
+
+@pytest.mark.parametrize("said", [b"<!doctype html>", b"{}", b"[]", b"null", b'{"models": 1}'])
+def test_what_another_server_answers_is_no_answer(said):
+    """A page of Label Studio's, say, where somebody mixed up the ports."""
+    page = client(lambda request: httpx.Response(200, content=said))
+    for ask in (page.models, lambda: page.answer(b"picture"), lambda: page.correct("1", "đá")):
+        with pytest.raises(UpstreamFailed, match="no answer of ours"):
+            ask()
+
+
+@pytest.mark.parametrize("url", ["", "nhan", "http://[", "http://nhan:port", "http://nhan/\0"])
+def test_what_is_no_address_is_told(url):
+    with pytest.raises(UpstreamFailed):
+        Client(url).models()
+
+
+def test_a_key_that_cannot_be_sent_is_told():
+    with pytest.raises(UpstreamFailed, match="cannot be reached"):
+        Client("http://nhan", key="khoá").models()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -73,9 +74,9 @@ class Client:
         if user:
             headers["x-nhan-user"] = quote(user)
         self.url = url.rstrip("/")
-        self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=_TIMEOUT_S, transport=transport
-        )
+        self._headers = headers
+        self._transport = transport
+        self._http: httpx.Client | None = None
 
     def models(self) -> list[str]:
         """What answers now, `NAME@VERSION`.
@@ -83,8 +84,10 @@ class Client:
         Raises:
             Refused, UpstreamFailed: see `answer`.
         """
-        found: list[str] = self._ask("GET", "/readyz").json()["models"]
-        return found
+        document, _ = self._ask("GET", "/readyz", needed=("models",))
+        if not isinstance(document["models"], list):
+            raise self._strange("/readyz", "200 and no answer of ours")
+        return [str(one) for one in document["models"]]
 
     def answer(self, picture: bytes, *, model: str = "") -> Answer:
         """Let the server answer a picture; its bytes are sent as they are.
@@ -95,8 +98,11 @@ class Client:
         """
         query = {"model": model} if model else {}
         kind = {"content-type": "application/octet-stream"}
-        response = self._ask("POST", "/predict", content=picture, params=query, headers=kind)
-        return Answer(response.json(), response.headers.get("x-nhan-collected") == "yes")
+        needed = ("id", "model", "version", "confidence")
+        document, headers = self._ask(
+            "POST", "/predict", needed=needed, content=picture, params=query, headers=kind
+        )
+        return Answer(document, headers.get("x-nhan-collected") == "yes")
 
     def correct(self, prediction: str, label: str, *, replaces: str = "") -> str:
         """Say what an answer should have been; gives the correction's id.
@@ -108,22 +114,44 @@ class Client:
         document = {"prediction": prediction, "label": label}
         if replaces:
             document["replaces"] = replaces
-        return str(self._ask("POST", "/corrections", json=document).json()["id"])
+        given, _ = self._ask("POST", "/corrections", needed=("id",), json=document)
+        return str(given["id"])
 
-    def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
+    def _ask(
+        self, method: str, path: str, *, needed: Sequence[str], **content: Any
+    ) -> tuple[dict[str, Any], httpx.Headers]:
         try:
-            response = self._http.request(method, path, **content)
-        except httpx.HTTPError as error:
+            response = self._connected().request(method, path, **content)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise UpstreamFailed(
                 f"the server at {self.url} cannot be reached: {error}",
                 hint="start it with `nhan serve`, or name another: nhan streamlit --url URL",
             ) from error
-        if response.is_success:
-            return response
         try:
-            raise Refused(response.status_code, response.json()["error"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UpstreamFailed(
-                f"{self.url}{path} answered {response.status_code} and no error of ours",
-                hint="is it the main address of `nhan serve`?",
-            ) from error
+            document = response.json()
+        except ValueError:
+            document = None
+        said = document if isinstance(document, dict) else {}
+        if not response.is_success:
+            if isinstance(said.get("error"), dict):
+                raise Refused(response.status_code, said["error"])
+            raise self._strange(path, f"{response.status_code} and no error of ours")
+        if not said.keys() >= set(needed):
+            raise self._strange(path, f"{response.status_code} and no answer of ours")
+        return said, response.headers
+
+    def _connected(self) -> httpx.Client:
+        """Made when something is asked: an address or key that cannot be one is told then."""
+        if self._http is None:
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers=self._headers,
+                timeout=_TIMEOUT_S,
+                transport=self._transport,
+            )
+        return self._http
+
+    def _strange(self, path: str, said: str) -> UpstreamFailed:
+        return UpstreamFailed(
+            f"{self.url}{path} answered {said}", hint="is it the main address of `nhan serve`?"
+        )
