@@ -22,6 +22,7 @@ from nhan.serving.engine.threads import ThreadLane
 from nhan.serving.exposition import exposition
 from nhan.serving.live import Live
 from nhan.serving.roster import Deployment, Roster
+from nhan.serving.trials import Trials
 
 OTHER = "ĐĂÂÊÔƠƯÉ"
 
@@ -293,6 +294,23 @@ class TestTrials:
         first, again, _ = asyncio.run(scenario())
         assert first == again
         assert 0.2 < first.count("2") / len(first) < 0.8
+
+    def test_several_canaries_of_a_model_have_shares_of_their_own(self):
+        trials = Trials()
+        trials.want({"a@2": 0.3, "b@7": 0.9, "a@3": 0.3}, [])
+        trials.loaded = {ref: Deployment(*ref.split("@"), "text") for ref in ("a@2", "b@7", "a@3")}
+        pictures = [str(number).encode() for number in range(3000)]
+
+        def answers() -> list[str]:
+            found = (trials.candidate_for("a", picture) for picture in pictures)
+            return [one.ref if one else "champion" for one in found]
+
+        before = answers()
+        shares = {ref: before.count(ref) / len(pictures) for ref in set(before)}
+        assert shares == pytest.approx({"a@2": 0.3, "a@3": 0.3, "champion": 0.4}, abs=0.05)
+        # One that is not loaded yet, or cannot be, gives its pictures to the champion alone.
+        del trials.loaded["a@2"]
+        assert answers() == [one if one != "a@2" else "champion" for one in before]
 
     def test_a_shadow_answers_silently(self, serving, registry, toy_picture):
         async def scenario():
