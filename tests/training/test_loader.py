@@ -88,6 +88,17 @@ def test_any_position_continues_the_same_row(
         assert [portion.after for portion in rest] == [portion.after for portion in whole[done:]]
 
 
+def test_a_position_behind_a_pools_last_batch_goes_on_with_the_next_pool(
+    learner: Learner, pictures: InMemory
+) -> None:
+    """A run that is resumed by another release may find its pools cut otherwise."""
+    beyond = Position(pool=0, batch=99, seen=40)
+    next_pool = Position(pool=1, batch=0, seen=40)
+    found = [list(loader(learner, pictures, start=start)) for start in (beyond, next_pool)]
+    assert labels(found[0]) == labels(found[1])
+    assert found[0][-1].after.seen >= 100
+
+
 def test_another_seed_gives_another_order(learner: Learner, pictures: InMemory) -> None:
     one, other = (list(loader(learner, pictures, seed=seed)) for seed in (1, 2))
     assert labels(one) != labels(other)

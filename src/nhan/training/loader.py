@@ -9,7 +9,7 @@ seed and of the position, so a run continues exactly where its checkpoint was wr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -118,6 +118,10 @@ class Loader:
         while here.seen < self._total:
             samples, taken = self._gather(here.pool, made)
             batches = self._cut(samples, here.pool)
+            if here.batch >= len(batches):
+                # Another release cut this pool into more batches; those it had were seen.
+                here = replace(here, pool=here.pool + 1, batch=0, made=here.made + taken)
+                continue
             for number in range(here.batch, len(batches)):
                 chosen = [samples[index] for index in batches[number]]
                 own, weight = self._group.own(chosen)
