@@ -102,3 +102,12 @@ def test_a_full_folder_and_an_unknown_form_are_refused(filled: Workspace, tmp_pa
         export_samples(filled, tmp_path / "out", form="csv")
     with pytest.raises(UserError, match="no export form"):
         export_samples(filled, tmp_path / "new", form="xml")
+
+
+def test_the_folder_one_is_in_is_no_place_for_an_export(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    with pytest.raises(UserError, match="the folder you are in"):
+        export_samples(filled, ".", form="csv")

@@ -117,13 +117,16 @@ def export_samples(
         progress: called with the samples done.
 
     Raises:
-        UserError: no such form.
+        UserError: no such form, or the target is the folder one is in.
         Conflict: the target holds something already.
         JobFailed: samples were lost between reading and writing.
     """
     if form not in FORMS:
         raise UserError(f"no export form {form!r}", hint=f"forms: {', '.join(FORMS)}")
     folder = Path(target)
+    if folder.exists() and folder.samefile(Path.cwd()):
+        # It is made beside its place and put there whole, which would leave a terminal nowhere.
+        raise UserError(f"{folder} is the folder you are in", hint="name a new folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Conflict(f"{folder} holds something already", hint="name a new folder")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
