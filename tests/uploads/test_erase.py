@@ -112,6 +112,51 @@ def test_an_intake_at_work_keeps_nothing_of_who_is_erased_meanwhile(
     assert [row.user for row in list_uploads(workspace.catalog)] == ["an"]
 
 
+def test_what_was_set_aside_of_a_user_goes_too(workspace, upload, correct):
+    damaged, other = upload(1, user="lan"), upload(2, user="an")
+    workspace.store.put(damaged.path, b"no picture any more")
+    workspace.store.put(inbox_path(other.id), other.to_bytes().replace(b'"text"', b'"unknown"', 1))
+    long_ago = f"{int((datetime.now(UTC) - timedelta(days=40)).timestamp() * 1e3):012x}{7:016x}"
+    correct(long_ago, "riêng tư", "lan")
+    correct(long_ago, "hai", "an")
+    assert len(take_in(workspace).refused) == 4
+    report = erase(workspace, user="lan")
+    assert report.waiting == 1
+    left = everything(workspace)
+    for word in ("lan", damaged.id, damaged.sha256):
+        assert word not in left
+    for word in (other.id, other.sha256, "hai"):
+        assert word in left
+    with pytest.raises(NotFound):
+        erase(workspace, user="lan")
+
+
+def test_what_a_user_says_of_others_and_still_arrives_comes_without_the_name(
+    workspace, upload, correct
+):
+    other = upload(1, user="an")
+    upload(2, user="lan")
+    take_in(workspace)
+    erase(workspace, user="lan")
+    correct(other.id, "khác", "lan")
+    assert take_in(workspace).new_corrections == 1
+    left = everything(workspace)
+    assert "lan" not in left
+    ((_, entry),) = NumberedLog(workspace.store, corrections_prefix(other.id)).entries()
+    assert (entry["label"], entry["given_by"]) == ("khác", "")
+
+
+def test_what_is_said_of_an_erased_upload_and_still_arrives_is_dropped(workspace, upload, correct):
+    record = upload(1, user="lan")
+    take_in(workspace)
+    erase(workspace, upload=record.id)
+    correct(record.id, "riêng tư", "an")
+    take_in(workspace)
+    left = everything(workspace)
+    assert record.id not in left
+    assert "riêng tư" not in left
+
+
 def test_an_order_that_a_power_cut_left_empty_is_obeyed(workspace, upload):
     workspace.store.put(erased_path("user", "lan"), b"")
     upload(1, user="lan", at=datetime.now(UTC) - timedelta(days=1))

@@ -14,9 +14,8 @@ from nhan.datasets.read import list_datasets, open_dataset
 from nhan.errors import NotFound, UserError
 from nhan.models.registry import Registry
 from nhan.names import spellings
-from nhan.storage import NumberedLog, Store
-from nhan.uploads import record as layout
-from nhan.uploads.erased import note_erased
+from nhan.storage import Store
+from nhan.uploads.erased import forget_refused, make_nameless, note_erased
 from nhan.uploads.intake import take_in
 from nhan.uploads.remove import Removed, finish, remove
 from nhan.uploads.settle import ORIGIN
@@ -32,7 +31,7 @@ class EraseReport:
 
     Attributes:
         removed: uploads and samples that are gone.
-        waiting: uploads in the inbox that were dropped before they became samples.
+        waiting: uploads in the inbox, or set aside, that were dropped before they became samples.
         anonymous: corrections of other people's uploads, kept without the name.
         datasets: rows in each dataset version that hold a picture of those; versions never
             change, so they keep it.
@@ -87,6 +86,7 @@ def erase(
         note_erased(workspace.store, user=user, upload=upload, before=datetime.now(UTC) + _SLACK)
         begun = finish(workspace)  # of an erasure that was killed
         waiting = take_in(workspace).erased
+        waiting += forget_refused(workspace, user=user, upload=upload)
     rows = list(list_uploads(workspace.catalog, user=user or None, upload=upload))
     going = {row.id for row in rows}
     anonymous = _make_anonymous(workspace, user, going, dry_run=dry_run) if user else 0
@@ -138,11 +138,7 @@ def _make_anonymous(workspace: Workspace, user: str, going: set[str], *, dry_run
     if dry_run:
         return len(given)
     for prediction in set(given):
-        prefix = layout.corrections_prefix(prediction)
-        for number, entry in NumberedLog(store, prefix).entries():
-            if entry.get("given_by") in names:
-                nameless = layout.dump({**entry, "given_by": ""})
-                store.put(f"{prefix}/{number:06d}.json", nameless)
+        make_nameless(store, prediction, names)
     with catalog.write() as connection:
         for table in (corrections, labels, events):
             change = table.update().where(table.c.given_by.in_(names)).values(given_by="")

@@ -12,17 +12,18 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nhan.catalog.events import log_event
 from nhan.catalog.uploads import list_uploads
 from nhan.errors import NhanError, NotFound
+from nhan.names import spellings
 from nhan.storage import Store
 from nhan.uploads import record as layout
 from nhan.uploads.enter import Entered, Found, enter_corrections, enter_notes, enter_uploads
-from nhan.uploads.erased import Erased
+from nhan.uploads.erased import Erased, make_nameless
 from nhan.uploads.record import CorrectionRecord, UploadRecord
 from nhan.uploads.remove import finish, remove
 from nhan.uploads.retention import expire
@@ -241,13 +242,27 @@ class _Intake:
         """One batch of corrections, in the order in which they were given."""
         given: dict[str, CorrectionRecord] = {}
         raw: dict[str, bytes] = {}
+        nameless: set[str] = set()
         for path, data in self._read(paths):
             try:
-                given[path] = CorrectionRecord.from_json(layout.parse(data))
+                record = CorrectionRecord.from_json(layout.parse(data))
             except NhanError as error:
                 self._refuse(path, data, error.message)
-            raw[path] = data
+                continue
+            if self.erased.is_gone(record.prediction):
+                self._drop_correction(path, record)
+                continue
+            if self.erased.is_of_erased(record.given_by, record.at):
+                make_nameless(self._store, record.prediction, spellings(record.given_by))
+                record = replace(record, given_by="")
+                nameless.add(path)
+            given[path] = record
+            raw[path] = layout.dump(record.to_json())
         entered = enter_corrections(self._workspace, given)
+        # Of such a one nobody can tell any more whether it is about an upload that was erased too.
+        for path in nameless & entered.waiting:
+            entered.waiting.remove(path)
+            self._drop_correction(path, given.pop(path))
         self._give_up(entered)
         self._count(entered)
         for path in given:
@@ -255,6 +270,13 @@ class _Intake:
                 self._refuse(path, raw[path], entered.refused[path])
             elif path not in entered.waiting:
                 self._store.delete(path)
+
+    def _drop_correction(self, path: str, record: CorrectionRecord) -> None:
+        """Delete what was said of an upload that was erased."""
+        for entry in list(self._store.list(layout.corrections_prefix(record.prediction))):
+            if record.id.encode() in self._store.read(entry):
+                self._store.delete(entry)
+        self._store.delete(path)
 
     def notes(self, paths: Sequence[str]) -> None:
         """One batch of disagreements; a note is worth nothing without its prediction."""
