@@ -183,7 +183,16 @@ def _version(client: Any, pipeline: str, name: str) -> str:
 
 def _remove_recurring(client: Any, experiment: str, name: str) -> None:
     """Two of the same name would begin the same round twice."""
-    page = client.list_recurring_runs(experiment_id=experiment, page_size=_PAGE)
-    for one in page.recurring_runs or ():
-        if one.display_name == name:
-            client.delete_recurring_run(one.recurring_run_id)
+    found: list[str] = []
+    token = ""
+    while True:
+        page = client.list_recurring_runs(
+            experiment_id=experiment, page_token=token, page_size=_PAGE
+        )
+        runs = page.recurring_runs or ()
+        found += [one.recurring_run_id for one in runs if one.display_name == name]
+        token = page.next_page_token or ""
+        if not token:
+            break
+    for run in found:
+        client.delete_recurring_run(run)
