@@ -204,6 +204,38 @@ def test_csv_columns_by_option(tmp_path: Path, put: Put, take: Take, rows) -> No
     assert labelled(rows()) == {"a.png": "một"}
 
 
+@pytest.mark.parametrize("layout", ["", "csv"])
+def test_a_folder_with_a_csv_in_words_of_its_own(
+    tmp_path: Path, put: Put, take: Take, rows, layout: str
+) -> None:
+    put("a.png", 1)
+    (tmp_path / "source" / "data.csv").write_text("tên ảnh;nhãn\na.png;một\n", "utf-8")
+    with pytest.raises(BadSource, match="it has tên ảnh, nhãn") as caught:
+        take(tmp_path / "source", reading=Reading(layout=layout))
+    assert "--picture-column" in caught.value.hint
+    named = Reading(picture_column="tên ảnh", label_column="nhãn", layout=layout)
+    assert take(tmp_path / "source", reading=named).layout == "csv"
+    assert labelled(rows()) == {"a.png": "một"}
+
+
+def test_a_table_of_something_else_beside_class_folders_is_passed_over(
+    tmp_path: Path, put: Put, take: Take
+) -> None:
+    put("daisy/a.png", 1)
+    (tmp_path / "source" / "makers.csv").write_text("photo,maker\ndaisy/a.png,Lan\n", "utf-8")
+    assert take(tmp_path / "source", task="classes").layout == "class-folders"
+
+
+@pytest.mark.parametrize("layout", ["label-studio", "parquet", "tab-list", "csv"])
+def test_a_folder_that_is_not_of_the_asked_layout_is_refused(
+    tmp_path: Path, put: Put, take: Take, layout: str
+) -> None:
+    put("a.png", 1)
+    with pytest.raises(BadSource, match=f"is no {layout}") as caught:
+        take(tmp_path / "source", reading=Reading(layout=layout))
+    assert caught.value.hint.startswith("looked for: ")
+
+
 def test_a_folder_with_a_metadata_csv(tmp_path: Path, put: Put, take: Take, rows) -> None:
     """Hugging Face's imagefolder."""
     put("pictures/a.png", 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -150,7 +150,12 @@ def find_door(source: Path, *, folder_is_label: bool, layout: str = "") -> tuple
     if not source.exists():
         raise BadSource(f"there is no {source}", hint="name a folder or a file")
     if layout:
-        return layout, load_door(layout)
+        door = load_door(layout)
+        # A folder of class folders is taken at its word; other doors would open a folder as a file.
+        wanted = door.folder_is_label or door.claims(source) or _claims_at_last(door, source)
+        if source.is_dir() and not wanted:
+            raise BadSource(f"{source} is no {layout}", hint=f"looked for: {door.layout}")
+        return layout, door
     for name in DOORS:
         door = load_door(name)
         if (folder_is_label or not door.folder_is_label) and door.claims(source):
@@ -161,8 +166,18 @@ def find_door(source: Path, *, folder_is_label: bool, layout: str = "") -> tuple
                 hint="folder names are labels for `--task classes`; other tasks need a "
                 "labels.json {file: label}, a tab list, a CSV, Parquet or an export beside them",
             )
-    looked = "; ".join(load_door(name).layout for name in DOORS)
+    doors = {name: load_door(name) for name in DOORS}
+    for name, door in doors.items():
+        if _claims_at_last(door, source):
+            return name, door
+    looked = "; ".join(door.layout for door in doors.values())
     raise BadSource(f"{source} has no layout we know", hint=f"looked for: {looked}")
+
+
+def _claims_at_last(door: Door, source: Path) -> bool:
+    """Doors that know a vaguer sign of theirs have `claims_at_last`."""
+    asked: Callable[[Path], bool] | None = getattr(door, "claims_at_last", None)
+    return asked is not None and asked(source)
 
 
 def split_in(text: str) -> str:

@@ -61,8 +61,15 @@ class CsvTable:
     def claims(self, source: Path) -> bool:
         return bool(_tables(source))
 
+    def claims_at_last(self, source: Path) -> bool:
+        """Whether it has a table with a header in words of its own, above names of pictures.
+
+        Asked when no door claims the source: beside class folders such a table is something else.
+        """
+        return bool(_other_tables(source))
+
     def open(self, source: Path, reading: Reading, media: Media) -> Opened:
-        tables = _tables(source) or [source]
+        tables = _tables(source) or _other_tables(source) or [source]
         total = sum(_count(path) for path in tables)
         folder = source if source.is_dir() else source.parent
         default = folder.resolve().name
@@ -104,12 +111,26 @@ def _tables(source: Path) -> list[Path]:
     return [source] if source.suffix.lower() in _ENDINGS or _looks_right(source) else []
 
 
+def _other_tables(source: Path) -> list[Path]:
+    paths = sorted(source.iterdir()) if source.is_dir() else [source]
+    return [path for path in paths if path.suffix.lower() in _ENDINGS and _names_pictures(path)]
+
+
+def _names_pictures(path: Path) -> bool:
+    rows = list(csv.reader(io.StringIO(text_beginning(path)), _dialect(path)))
+    return len(rows) > 1 and len(rows[0]) > 1 and any(map(_names_picture, rows[1]))
+
+
 def _looks_right(path: Path) -> bool:
     rows = list(csv.reader(io.StringIO(text_beginning(path)), _dialect(path)))
     if not rows or len(rows[0]) < 2:
         return False
     has_header = pick(rows[0], PICTURE_COLUMNS) >= 0 and pick(rows[0], LABEL_COLUMNS) >= 0
-    return has_header or Path(rows[0][0].strip()).suffix.lower() in PICTURE_ENDINGS
+    return has_header or _names_picture(rows[0][0])
+
+
+def _names_picture(cell: str) -> bool:
+    return Path(cell.strip()).suffix.lower() in PICTURE_ENDINGS
 
 
 def _dialect(path: Path) -> type[csv.Dialect]:
@@ -150,7 +171,7 @@ def _count(path: Path) -> int:
 
 def _has_header(first: list[str]) -> bool:
     """No cell of a header is a picture's name."""
-    return not any(Path(cell.strip()).suffix.lower() in PICTURE_ENDINGS for cell in first)
+    return not any(_names_picture(cell) for cell in first)
 
 
 def _columns(path: Path, first: list[str], reading: Reading) -> _Columns:
