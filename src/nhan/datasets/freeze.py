@@ -265,6 +265,7 @@ def _note(workspace: Workspace, name: str, version: str, task: str) -> None:
     if latest is None or latest[1]["version"] != version:
         log.append({"version": version})
         with workspace.catalog.write() as connection:
+            lock_writers(connection)  # or webhooks pass over an event whose number comes too late
             log_event(connection, "freeze", dataset=name, version=version, task=task)
 
 

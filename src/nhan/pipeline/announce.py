@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nhan.catalog.events import log_event
+from nhan.catalog.samples import lock_writers
 from nhan.catalog.schema import events
 from nhan.errors import NhanError
 from nhan.pipeline.step import Say
@@ -27,6 +28,7 @@ def announce(workspace: Workspace, kind: str, number: int, **data: Any) -> None:
     """
     query = sa.select(events.c.data).where(events.c.kind == kind)
     with workspace.catalog.write() as connection:
+        lock_writers(connection)  # or webhooks pass over an event whose number comes too late
         newest = connection.scalars(query.order_by(events.c.id.desc()).limit(_LOOKED_AT))
         if not any(one.get("round") == number for one in newest):
             log_event(connection, kind, round=number, **data)
@@ -46,6 +48,7 @@ def announce_by_hand(
     """
     try:
         with workspace.catalog.write() as connection:
+            lock_writers(connection)
             log_event(connection, kind, given_by=by, **data)
     except NhanError as error:
         say(f"the event log was not told: {error.message}")
