@@ -211,6 +211,21 @@ def test_a_correction_that_takes_another_back_stands_in_its_place(workspace, upl
     assert (sample.state, sample.label.value) == (State.LABELLED, "dòng một")
 
 
+def test_what_somebody_said_first_and_arrives_last_is_not_what_stands(workspace, upload, correct):
+    """Two servers keep corrections, and one of them could not reach the store for a while."""
+    record = upload(1)
+    first = correct(record.id, "một", "an", trusted=True)
+    late = workspace.store.read(inbox_path(record.id, first.id))
+    workspace.store.delete(inbox_path(record.id, first.id))
+    correct(record.id, "hai", "an", trusted=True, replaces=first.id)
+    take_in(workspace)
+    workspace.store.put(inbox_path(record.id, first.id), late)
+    assert take_in(workspace).new_corrections == 1
+    sample = sample_of(workspace, record)
+    assert (sample.state, sample.label.value) == (State.LABELLED, "hai")
+    assert len(sample.labels) == 2
+
+
 def test_an_imported_label_is_not_overwritten_by_a_correction(
     workspace, upload, correct, tmp_path, picture
 ):

@@ -79,7 +79,7 @@ def correct(
     Returns:
         `known` it was there; `stands` it is the label now; `queued` somebody will look at it;
         `agrees` the label that stands says the same; `contradicts` it says otherwise and stays,
-        because somebody reviewed or imported it.
+        because somebody reviewed or imported it, or the same person said it later.
     """
     if label.key in sample.labels:
         return "known"
@@ -87,6 +87,8 @@ def correct(
     standing = sample.label if sample.state in TRAINABLE else None
     if standing is not None and standing.value == label.value:
         return "agrees"
+    if standing is not None and _said_before(correction, label, standing):
+        return "contradicts"
     if sample.priority < _HIGHEST:
         sample.priority, sample.changed = _HIGHEST, True
     if standing is not None and standing.origin != ORIGIN:
@@ -104,6 +106,17 @@ def correct(
         return "stands"
     sample.state = State.QUEUED
     return "queued"
+
+
+def _said_before(correction: CorrectionRecord, label: GivenLabel, standing: GivenLabel) -> bool:
+    """Whether it only arrives after what the same person said later."""
+    return (
+        standing.origin == ORIGIN
+        and bool(label.given_by)
+        and label.given_by == standing.given_by
+        and label.given_at < standing.given_at
+        and correction.replaces != standing.external_id
+    )
 
 
 def _takes_back(correction: CorrectionRecord, label: GivenLabel, standing: GivenLabel) -> bool:
