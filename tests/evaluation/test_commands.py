@@ -160,6 +160,13 @@ def test_export_onnx_is_a_whole_package(call, three, tmp_path):
     code, _, err = call("export", "bars@2", "--as", "melody", "--out", tmp_path / "x")
     assert code == 2
     assert "forms: onnx" in err
+    for what, form, hint in (
+        ("bars@2", "katib", "nhan export pipeline --as katib"),
+        ("pipeline", "onnx", "nhan export MODEL --as onnx"),
+    ):
+        code, _, err = call("export", what, "--as", form, "--out", tmp_path / "x")
+        assert code == 2
+        assert hint in err
 
 
 def test_export_onnx_has_a_model_onnx_whatever_answers(call, three, tmp_path):

@@ -122,6 +122,13 @@ class TestAdmin:
         assert one.json()[0]["modelVersion"] == "1"
         assert len(every.json()) == 1
 
+    def test_who_asks_for_what_is_not_there_is_sent_to_what_is(self, serving):
+        lost, guide = run(
+            serving, [("GET", "/nope"), ("GET", "/openapi.json")], factory=create_admin_app
+        )
+        assert lost.json()["error"]["hint"] == "see /openapi.json"
+        assert "/metrics" in guide.json()["paths"]
+
     @pytest.mark.parametrize("method", ["POST", "DELETE", "PUT"])
     def test_models_are_not_managed_from_here(self, serving, method):
         path = "/models?url=https://evil.example/m.mar" if method == "POST" else "/models/toy"

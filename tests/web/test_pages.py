@@ -114,6 +114,7 @@ def test_files_are_kept_by_browsers_only_under_their_own_stamp(ask):
 def test_a_person_gets_a_page_for_an_error_and_a_program_json(ask):
     person, program = ask(("GET", "/nowhere", {}), ("GET", "/nowhere", {"accept": "*/*"}))
     assert person.status_code == program.status_code == 404
+    assert program.json()["error"]["hint"] == "see /docs"
     assert "<h1>" in person.text
     assert program.json()["error"]["code"] == "not_found"
 

@@ -75,6 +75,16 @@ def write_pipeline(workspace: Workspace, form: str, out: Path) -> list[Path]:
 
 def _find(forms: dict[str, Form], form: str) -> Callable[..., list[Path]]:
     if form not in forms:
+        if form in PIPELINE_FORMS:
+            raise UserError(
+                f"{form} is a form of the loop's steps, not of a model",
+                hint=f"nhan export {PIPELINE} --as {form} --out FILE.yaml",
+            )
+        if form in MODEL_FORMS:
+            raise UserError(
+                f"{form} is a form of a model, not of the loop's steps",
+                hint=f"nhan export MODEL --as {form} --out FOLDER",
+            )
         raise UserError(f"no export form {form!r}", hint=f"forms: {', '.join(forms)}")
     found: Callable[..., list[Path]] = import_module(forms[form].module).write
     return found

@@ -120,7 +120,7 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        problem = HttpProblem(error.status_code, _sentence(request, error), hint="see /docs")
+        problem = HttpProblem(error.status_code, _sentence(request, error), hint=_guide(app))
         response = show(app, request.scope, problem)
         response.headers.update(error.headers or {})
         return response
@@ -129,7 +129,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0] if error.errors() else {"loc": ("request",), "msg": "is invalid"}
         where = ".".join(str(part)[:_MAX_WORD] for part in first["loc"])
-        problem = HttpProblem(400, f"{where}: {first['msg']}", hint="see /docs")
+        problem = HttpProblem(400, f"{where}: {first['msg']}", hint=_guide(app))
         return show(app, request.scope, problem)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
@@ -139,6 +139,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, unforeseen)
+
+
+def _guide(app: FastAPI) -> str:
+    """Where the routes are described: the page is one of the console's, which admin has none of."""
+    return "see /docs" if hasattr(app.state, "error_page") else "see /openapi.json"
 
 
 def _sentence(request: Request, error: HTTPException) -> str:
