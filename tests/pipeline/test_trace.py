@@ -108,7 +108,11 @@ def test_what_intake_has_not_seen_yet_is_found_in_the_inbox(traced: Workspace) -
     assert "sample" not in found
 
 
-@pytest.mark.parametrize("what", ["nothing", "sample:999", "label:x", "f" * 64])
+@pytest.mark.parametrize(
+    "what",
+    ["nothing", "sample:999", "label:x", "f" * 64, "0" * 9 + "1" * 19, "sample:" + "9" * 19,
+     "label:" + "9" * 19],
+)  # fmt: skip
 def test_what_does_not_exist_is_said(traced: Workspace, what: str) -> None:
     with pytest.raises(NotFound):
         trace(traced, what)

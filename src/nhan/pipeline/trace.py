@@ -28,6 +28,8 @@ from nhan.workspace import Workspace
 _SHOWN = 2
 # One query's share: SQLite takes 32,766 bound values.
 _AT_ONCE = 1000
+# Of a row's number, at most; more would not fit into the 64 bits of a database.
+_DIGITS = 18
 
 Json = dict[str, Any]
 
@@ -309,7 +311,7 @@ def _standing(workspace: Workspace, task: str, hashes: Sequence[str]) -> Iterato
 
 
 def _find_sample(workspace: Workspace, text: str) -> int:
-    condition = samples.c.id == int(text) if text.isdecimal() else samples.c.sha256 == text
+    condition = samples.c.id == int(text) if _is_number(text) else samples.c.sha256 == text
     with workspace.catalog.read() as connection:
         found = connection.scalar(sa.select(samples.c.id).where(condition))
     if found is None:
@@ -317,11 +319,16 @@ def _find_sample(workspace: Workspace, text: str) -> int:
     return int(found)
 
 
+def _is_number(text: str) -> bool:
+    """Whether it can be a row's; a prediction's id may be of digits alone, and is longer."""
+    return text.isdecimal() and len(text) <= _DIGITS
+
+
 def _sample_of_label(workspace: Workspace, text: str) -> int:
     with workspace.catalog.read() as connection:
         found = connection.scalar(
             sa.select(labels.c.sample_id).where(labels.c.id == int(text))
-            if text.isdecimal()
+            if _is_number(text)
             else sa.select(sa.null())
         )
     if found is None:
