@@ -72,6 +72,17 @@ def test_unknown_scopes_and_damaged_files_are_told(tmp_path):
         load_keyring(tmp_path / "bad.json")
 
 
+def test_the_variables_key_may_end_in_a_line_break(monkeypatch):
+    monkeypatch.setenv("NHAN_KEY", "a-long-random-secret\n")
+    assert load_keyring(None).check("a-long-random-secret", "admin")
+
+
+def test_a_file_of_keys_that_cannot_be_read_is_told(tmp_path):
+    (tmp_path / "keys.json").mkdir()
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        load_keyring(tmp_path / "keys.json")
+
+
 def test_one_variable_is_enough_for_a_container(monkeypatch):
     monkeypatch.setenv("NHAN_KEY", "a-long-random-secret")
     assert load_keyring(None).check("a-long-random-secret", "admin")

@@ -116,7 +116,8 @@ def load_keyring(file: Path | None) -> Keyring:
         SettingsError: the file is damaged, or the variable's key is too short.
     """
     keys = list(_read(file)) if file is not None and file.exists() else []
-    given = os.environ.get(VARIABLE, "")
+    # A secret that is mounted or read from a file often ends in a line break; no header can.
+    given = os.environ.get(VARIABLE, "").strip()
     if given:
         if len(given) < _MIN_LENGTH:
             raise SettingsError(
@@ -217,6 +218,11 @@ def _read(file: Path) -> list[Key]:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         return [Key(**{**entry, "scopes": tuple(entry["scopes"])}) for entry in document["keys"]]
+    except OSError as error:
+        raise SettingsError(
+            f"the file of keys {file} cannot be read: {error.strerror or error}",
+            hint="it belongs to who serves: chown and chmod 600",
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f"the file of keys {file} is damaged: {error}",
