@@ -261,6 +261,7 @@ class _Crew:
             limits = self._context.limits
             lane = await ProcessLane.connect(name, self._dispatcher, connection, limits)
             await self._live.prepare(lane)
+            lane.set_limits(self._context.limits)  # SIGHUP may have changed them meanwhile
         except NhanError as error:
             log.error("worker %s cannot take part: %s", name, error.message)
             if lane is not None:
