@@ -45,7 +45,7 @@ def test_health(serving):
 
 
 def test_not_ready_without_a_champion(serving, error_of):
-    alive, ready, ping, _ = run(
+    alive, ready, ping, asked = run(
         serving,
         [("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/ping"), ("POST", "/predict")],
         package=None,
@@ -54,6 +54,9 @@ def test_not_ready_without_a_champion(serving, error_of):
     assert (ready.status_code, error_of(ready)["code"]) == (503, "not_ready")
     assert int(ready.headers["retry-after"]) >= 1
     assert ping.status_code == 503
+    # It may only be starting: the probe knows, so nobody is told to promote something first.
+    assert asked.status_code == 503
+    assert error_of(asked)["hint"].startswith("GET /readyz says why")
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,11 @@ class Roster:
         """
         if not self._champions:
             # Whatever its name is: while the server starts, 404 would tell a client to give up.
-            raise NotReady("no model answers yet", hint="promote one: nhan promote MODEL@VERSION")
+            raise NotReady(
+                "no model answers yet",
+                hint="GET /readyz says why: still starting, or without a champion "
+                "(nhan promote MODEL@VERSION)",
+            )
         name = name or self.default_model or self._only()
         champion = self._champions.get(name)
         if champion is None:
