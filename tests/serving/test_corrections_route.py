@@ -167,6 +167,7 @@ def test_a_picture_that_was_not_to_be_kept_cannot_be_corrected(collecting, toy_p
         (b'{"prediction": 7, "label": "x"}', "bad_request"),
         (b'{"prediction": "ID", "label": ""}', "bad_label"),
         (b'{"prediction": "ID", "label": "a\\u0000b"}', "bad_label"),
+        (b'{"prediction": "ID", "label": "' + 1501 * b"a" + b'"}', "bad_label"),
     ],
 )
 def test_what_is_no_correction_is_refused(collecting, toy_picture, error_of, body, code):

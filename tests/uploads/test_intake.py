@@ -226,6 +226,18 @@ def test_what_somebody_said_first_and_arrives_last_is_not_what_stands(workspace,
     assert len(sample.labels) == 2
 
 
+def test_a_correction_that_is_longer_than_any_label_is_set_aside(workspace, upload, correct):
+    """PostgreSQL does not take it, and then none of the others either."""
+    record = upload(1)
+    correct(record.id, "ố" * 501, "an")
+    correct(record.id, "ố" * 500, "an")
+    report = take_in(workspace)
+    assert report.new_corrections == 1
+    ((path, reason),) = report.refused
+    assert "1,503 bytes" in reason
+    assert workspace.store.exists(path.replace("inbox", "refused"))
+
+
 def test_an_imported_label_is_not_overwritten_by_a_correction(
     workspace, upload, correct, tmp_path, picture
 ):

@@ -87,17 +87,18 @@ class CorrectionDesk:
 
         Raises:
             NotFound: no such prediction, or no such correction to replace.
-            BadLabel: it cannot be a label of the prediction's task.
+            BadLabel: it is too long, or cannot be a label of the prediction's task.
             Conflict: somebody else says otherwise; `details` has both.
             StorageError, SpoolFull: it cannot be kept.
         """
         if not layout.is_id(prediction):
             raise _unknown(prediction)
+        layout.check_label(label)
         lock = self._locks.setdefault(prediction, asyncio.Lock())
         async with lock:
             known = await self._look_up(prediction)
             if known.task:
-                label = get_task(known.task).normalise(label)
+                label = layout.check_label(get_task(known.task).normalise(label))
             for one in known.standing:
                 if one.label == label and replaces in ("", one.replaces):
                     return Given(one, created=False)

@@ -37,7 +37,7 @@ from nhan.storage import Store
 from nhan.tasks import get_task
 from nhan.tasks.base import Task
 from nhan.uploads import sampling
-from nhan.uploads.record import CorrectionRecord, UploadRecord
+from nhan.uploads.record import CorrectionRecord, UploadRecord, check_label
 from nhan.uploads.settle import ORIGIN, choose, correct, meet, new_sample
 from nhan.workspace import Workspace
 
@@ -290,7 +290,7 @@ def _correct_task(
 
 
 def _label(correction: CorrectionRecord, rules: Task) -> GivenLabel:
-    value = rules.normalise(correction.label)
+    value = check_label(rules.normalise(check_label(correction.label)))
     return GivenLabel(
         value=value,
         given=storable(correction.label) if correction.label != value else None,

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from nhan.errors import BadRequest
+from nhan.errors import BadLabel, BadRequest
 from nhan.names import one_spelling
 
 INBOX = "uploads/inbox"
@@ -34,6 +34,8 @@ ERASED = "uploads/erased"
 
 # Longer ones are not names.
 MAX_USER = 200
+# Of what a line says, in UTF-8. With the longest name it just goes into an index of PostgreSQL.
+MAX_LABEL_BYTES = 1500
 
 _ID = re.compile(r"[0-9a-f]{28}")
 _TIME_DIGITS = 12
@@ -209,6 +211,21 @@ class Disagreement:
                 "at": self.at.isoformat(timespec="milliseconds"),
             }
         )
+
+
+def check_label(label: str) -> str:
+    """Pass what may be a correction's label.
+
+    Raises:
+        BadLabel: it is too long.
+    """
+    size = len(label.encode("utf-8", "replace"))
+    if size > MAX_LABEL_BYTES:
+        raise BadLabel(
+            f"the label has {len(label):,} characters, {size:,} bytes",
+            hint=f"what the picture says, {MAX_LABEL_BYTES:,} bytes at most",
+        )
+    return label
 
 
 def is_id(text: str) -> bool:
