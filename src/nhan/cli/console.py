@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -30,8 +31,13 @@ stdout = Console(highlight=False, soft_wrap=True)
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
-    json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=str)
+    json.dump(document, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
     sys.stdout.write("\n")
+
+
+def _plain(value: object) -> str:
+    """Moments as RFC 3339 writes them, as over HTTP."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def shorten(text: str, most: int = 240) -> str:
