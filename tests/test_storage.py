@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import pytest
 from obstore.exceptions import GenericError
 
 from nhan.errors import NotFound, SettingsError, StorageError
+from nhan.models.package import publish
 from nhan.storage import NumberedLog, StaleLog, Store, open_store
 
 # A forked child inherits the locks of its parent's threads but not the threads.
@@ -234,6 +237,70 @@ def test_a_decision_on_an_old_state_is_refused(store: Store) -> None:
     with pytest.raises(StaleLog, match="after 000001"):
         log.append({"n": 3}, expected=1)
     assert log.latest_number() == 2
+
+
+@pytest.mark.parametrize("left", [b"", bytes(40)])
+def test_what_a_power_cut_left_of_an_entry_is_none(store: Store, left: bytes) -> None:
+    log = NumberedLog(store, "log")
+    log.append({"n": 1})
+    store.put("log/000002.json", left)
+    assert [number for number, _ in log.entries()] == [1]
+    assert log.latest() == log.entries()[0]
+    assert log.append({"n": 3}, expected=1) == 3
+    with pytest.raises(StaleLog):
+        log.append({"n": 4}, expected=1)
+    number, entry = log.latest() or (0, {})
+    assert (number, entry["n"]) == (3, 3)
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b"\xff"])
+def test_a_damaged_entry_is_told(store: Store, damaged: bytes) -> None:
+    store.put("log/000001.json", damaged)
+    log = NumberedLog(store, "log")
+    for read in (log.latest, log.entries):
+        with pytest.raises(StorageError, match=r"log/000001.json .* is damaged"):
+            read()
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files and folders that were written through to the disk, in order."""
+    names: list[str] = []
+    fsync = os.fsync
+
+    def remembered(opened: int) -> None:
+        names.append(str(Path(f"/proc/self/fd/{opened}").readlink()))
+        fsync(opened)
+
+    monkeypatch.setattr(os, "fsync", remembered)
+    return names
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_an_entry_and_the_folders_above_it_are_on_the_disk_before_it_is_told(
+    tmp_path: Path, synced: list[str]
+) -> None:
+    root = tmp_path.resolve() / "store"
+    store = open_store(root)
+    NumberedLog(store, "models/a/log").append({"n": 1})
+    folder = root / "models" / "a" / "log"
+    above = [str(one) for one in (folder, *folder.parents) if one.is_relative_to(root)]
+    assert synced == [str(folder / "000001.json"), *above]
+    synced.clear()
+    NumberedLog(store, "corrections/x", durable=False).append({"n": 1})
+    assert synced == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_versions_files_are_on_the_disk_before_it_is_seen(
+    tmp_path: Path, synced: list[str]
+) -> None:
+    root = tmp_path.resolve() / "store"
+    files = {"model.onnx": b"onnx", "metrics.json": b"{}"}
+    publish(open_store(root), "reader", files, {"task": "text"}, run="r")
+    order = [Path(name).name for name in synced if Path(name).is_file()]
+    assert sorted(order[:-1]) == ["card.md", "metrics.json", "model.onnx"]
+    assert order[-1] == "nhan.json"
 
 
 def test_strangers_in_the_log_folder_are_passed_over(store: Store) -> None:

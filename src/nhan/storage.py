@@ -264,6 +264,28 @@ class Store:
         except _FAILURES as error:
             raise self._failure("delete", path, error) from error
 
+    def settle(self, *paths: str) -> None:
+        """Wait until these objects would survive a power cut; a bucket sees to that by itself.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        if self.folder is None:
+            return
+        written = [self.folder / path for path in paths]
+        # A name survives with the folder it stands in, which may be as new as the file.
+        folders = {folder for file in written for folder in file.parents}
+        folders = {folder for folder in folders if folder.is_relative_to(self.folder)}
+        for one in [*written, *sorted(folders, reverse=True)]:
+            try:
+                opened = os.open(one, os.O_RDONLY)
+                try:
+                    os.fsync(opened)
+                finally:
+                    os.close(opened)
+            except OSError as error:
+                raise self._failure("settle", str(one.relative_to(self.folder)), error) from error
+
     def _failure(self, verb: str, path: str, error: Exception) -> StorageError:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return StorageError(
@@ -356,21 +378,39 @@ class NumberedLog:
     """A create-only log of numbered JSON entries, `PREFIX/000001.json` upward.
 
     It is the only way a champion changes. Two writers that append at once get two different
-    numbers: the loser of a number re-reads the log and tries the next.
+    numbers: the loser of a number re-reads the log and tries the next. An entry that was appended
+    survives a power cut; one that was being appended may be left empty, and counts as none.
+
+    Args:
+        store: where it is.
+        prefix: its folder.
+        durable: whether an append waits for the disk; not needed where the same is kept elsewhere.
     """
 
-    def __init__(self, store: Store, prefix: str) -> None:
+    def __init__(self, store: Store, prefix: str, *, durable: bool = True) -> None:
         self._store = store
         self._prefix = prefix.rstrip("/")
+        self._durable = durable
 
     def entries(self) -> list[tuple[int, dict[str, Any]]]:
-        """All entries in order of their numbers."""
-        return [(number, self._read(number)) for number in self._numbers()]
+        """All entries in order of their numbers.
+
+        Raises:
+            StorageError: one is damaged.
+        """
+        read = ((number, self._read(number)) for number in self._numbers())
+        return [(number, entry) for number, entry in read if entry is not None]
 
     def latest(self) -> tuple[int, dict[str, Any]] | None:
-        """The entry with the highest number, or None for an empty log."""
-        numbers = self._numbers()
-        return (numbers[-1], self._read(numbers[-1])) if numbers else None
+        """The entry with the highest number, or None for an empty log.
+
+        Raises:
+            StorageError: it is damaged.
+        """
+        for number in reversed(self._numbers()):
+            if (entry := self._read(number)) is not None:
+                return number, entry
+        return None
 
     def latest_number(self) -> int:
         """The highest number, 0 for an empty log; cheap enough to poll."""
@@ -381,7 +421,7 @@ class NumberedLog:
 
         Args:
             entry: JSON-able; the time is added as `at` (UTC, ISO 8601).
-            expected: append only if the log still ends at this number; for decisions that are
+            expected: append only if the log still ends at this entry; for decisions that are
                 only right against the state they were made on.
 
         Raises:
@@ -392,10 +432,12 @@ class NumberedLog:
         data = json.dumps(stamped, ensure_ascii=False, indent=1).encode()
         while True:
             number += 1
-            path = f"{self._prefix}/{number:06d}.json"
+            path = self._path(number)
             if self._store.put_once(path, data) or self._is_ours(path, data):
+                if self._durable:
+                    self._store.settle(path)
                 return number
-            if expected is not None:
+            if expected is not None and not self._was_left_empty(path):
                 raise StaleLog(self._prefix, expected)
 
     def _is_ours(self, path: str, data: bytes) -> bool:
@@ -406,15 +448,42 @@ class NumberedLog:
         """
         return self._store.folder is None and self._store.read(path) == data
 
+    def _was_left_empty(self, path: str) -> bool:
+        try:
+            return _is_empty(self._store.read(path))
+        except NotFound:  # removed meanwhile
+            return False
+
     def _numbers(self) -> list[int]:
         names = (path.rsplit("/", 1)[-1] for path in self._store.list(self._prefix))
         return sorted(
             int(name[:-5]) for name in names if name[:-5].isdigit() and name.endswith(".json")
         )
 
-    def _read(self, number: int) -> dict[str, Any]:
-        entry: dict[str, Any] = json.loads(self._store.read(f"{self._prefix}/{number:06d}.json"))
+    def _path(self, number: int) -> str:
+        return f"{self._prefix}/{number:06d}.json"
+
+    def _read(self, number: int) -> dict[str, Any] | None:
+        """An entry; None for what a power cut left of one."""
+        path = self._path(number)
+        data = self._store.read(path)
+        if _is_empty(data):
+            return None
+        try:
+            entry = json.loads(data)
+        except ValueError:
+            entry = None
+        if not isinstance(entry, dict):
+            raise StorageError(
+                f"{path} in {self._store.place} is damaged",
+                hint="bring it back from a backup, or remove it if what it said may be undone",
+            )
         return entry
+
+
+def _is_empty(data: bytes) -> bool:
+    """Whether nothing was written: a power cut leaves no bytes, or zeros in their place."""
+    return not data.strip(b"\0")
 
 
 class StaleLog(StorageError):

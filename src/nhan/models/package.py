@@ -227,7 +227,10 @@ def publish(
     cards = {CARD_FILE: render_card(full.to_dict()).encode()}
     for file, data in {**cards, **files}.items():
         store.put(_join(path, file), data)
+    # A power cut may not leave a version that is seen, and perhaps promoted, without its files.
+    store.settle(*(_join(path, file) for file in (*cards, *files)))
     store.put_once(_join(path, SPEC_FILE), _to_json(full.to_dict()))
+    store.settle(_join(path, SPEC_FILE))
     return Package.open(store, path)
 
 

@@ -240,7 +240,8 @@ def write_correction(store: Store, record: CorrectionRecord) -> None:
         if damaged:
             store.put(damaged, layout.dump(record.to_json()))
         else:
-            NumberedLog(store, prefix).append(record.to_json())
+            # The spool keeps it until it is here, and ships it again after a power cut.
+            NumberedLog(store, prefix, durable=False).append(record.to_json())
     store.put(layout.inbox_path(record.prediction, record.id), layout.dump(record.to_json()))
 
 
