@@ -78,6 +78,18 @@ def test_other_stores_can_be_named(tmp_path: Path, shop: Path) -> None:
         assert len(list(read_rows(workspace.catalog, "text"))) == 12
 
 
+@pytest.mark.parametrize("written", ['objects="objects"', "  objects\t= 'objects'"])
+def test_other_stores_can_be_named_however_the_setting_was_written(
+    tmp_path: Path, shop: Path, written: str
+) -> None:
+    (shop / "nhan.toml").write_text(f"[storage]\n{written}\n", encoding="utf-8")
+    with Workspace.open(shop) as workspace:
+        back_up(workspace, tmp_path / "b")
+    restore(tmp_path / "b", tmp_path / "again", objects=str(tmp_path / "elsewhere"))
+    with Workspace.open(tmp_path / "again") as workspace:
+        assert workspace.settings.storage.objects == str(tmp_path / "elsewhere")
+
+
 def test_nothing_is_overwritten(tmp_path: Path, shop: Path) -> None:
     with Workspace.open(shop) as workspace:
         back_up(workspace, tmp_path / "b")
