@@ -332,7 +332,8 @@ def _settings(file: Path, objects: str | None, catalog: str | None) -> str:
             continue
         line = f"{key} = {json.dumps(value)}"
         escaped = line.replace("\\", r"\\")
-        text, found = re.subn(rf"^#?[ \t]*{key}[ \t]*=.*$", escaped, text, count=1, flags=re.MULTILINE)
+        set_already = rf"^#?[ \t]*{key}[ \t]*=.*$"
+        text, found = re.subn(set_already, escaped, text, count=1, flags=re.MULTILINE)
         if not found:
             below = rf"\g<0>\n{escaped}"
             text, found = re.subn(r"^\[storage\].*$", below, text, count=1, flags=re.MULTILINE)
