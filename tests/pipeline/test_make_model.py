@@ -70,10 +70,11 @@ def test_a_killed_training_goes_on_to_the_model_it_was_meant_for(frozen: Workspa
     process.communicate()
     assert not list(frozen.store.list("models"))
     for _ in range(2):  # a finished run gives the same version again
-        resumed = _nhan(frozen, "train", "--resume", saved[0].parent.name)
+        resumed = _nhan(frozen, "train", "--resume", saved[0].parent.name, "--set", "seed=9")
         out, err = resumed.communicate(timeout=600)
         assert resumed.returncode == 0, err
         assert out == "reader@1\n"
+        assert "goes on with the settings it began with" in " ".join(err.split())
 
 
 def test_an_interrupted_training_says_how_it_goes_on(frozen: Workspace) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import toy_run
+from rich.console import Console
 
 from nhan.cli.main import run
 from nhan.errors import Conflict, SettingsError
@@ -47,8 +49,26 @@ def test_resuming_takes_the_config_it_began_with(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="holds a run"):
         train_stream(made_config(), tmp_path / "out", judged=4, show=False)
     before = load_checkpoint(tmp_path / "out" / LAST).facts["position"]
-    train_stream(made_config(800), tmp_path / "out", resume=True, judged=4, show=False)
+    said = io.StringIO()
+    other = made_config(800, seed=9)
+    console = Console(file=said, width=100)
+    train_stream(other, tmp_path / "out", resume=True, judged=4, show=False, console=console)
     assert load_checkpoint(tmp_path / "out" / LAST).facts["position"] == before
+    assert said.getvalue().splitlines() == [
+        "a run goes on with the settings it began with:",
+        "  seed = 3, not 9",
+        "  length.samples = 64, not 800",
+    ]
+
+
+def test_resuming_with_the_same_settings_says_nothing(tmp_path: Path) -> None:
+    train_stream(made_config(), tmp_path / "out", judged=4, show=False)
+    said = io.StringIO()
+    console = Console(file=said)
+    train_stream(
+        made_config(), tmp_path / "out", resume=True, judged=4, show=False, console=console
+    )
+    assert said.getvalue() == ""
 
 
 def test_what_judges_a_training_is_no_part_of_its_curriculum(

@@ -76,6 +76,8 @@ def command(
     with Workspace.open() as workspace:
         try:
             if resume:
+                if config is not None or settings:
+                    say(f"{resume} goes on with the settings it began with, not with those given")
                 package = resume_model(
                     workspace, resume, model=model, show=not as_json, say=say, console=stderr
                 )

@@ -142,6 +142,26 @@ class TrainConfig(_Table):
         return self.model_copy(update={"optimizer": self.optimizer.model_copy(update={"lr": lr})})
 
 
+def kept_against(kept: TrainConfig, given: TrainConfig) -> list[str]:
+    """What a resumed run keeps although it was told otherwise, in words: `seed = 1, not 2`."""
+    values, others = (_flat(each.filled().model_dump(mode="json")) for each in (kept, given))
+    return [
+        f"{key} = {json.dumps(values[key], ensure_ascii=False)}, "
+        f"not {json.dumps(other, ensure_ascii=False)}"
+        for key, other in others.items()
+        if key in values and values[key] != other
+    ]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Dotted keys and values of tables in tables."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        table = isinstance(value, Mapping) and value
+        flat |= _flat(value, f"{above}{key}.") if table else {f"{above}{key}": value}
+    return flat
+
+
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a TOML (or `.json`) file, then `KEY=VALUE` overrides with dotted keys.
 

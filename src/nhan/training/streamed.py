@@ -18,7 +18,7 @@ from nhan.tasks import get_task
 from nhan.tasks.base import RGB
 from nhan.tasks.learner import Learner
 from nhan.training.checkpoint import load_checkpoint
-from nhan.training.config import TrainConfig, make_config
+from nhan.training.config import TrainConfig, kept_against, make_config
 from nhan.training.job import LAST, Job, Judge, Standing
 from nhan.training.prepared import folder_rows
 from nhan.training.stream import Maker, Stream, judging_options, open_stream
@@ -60,7 +60,7 @@ def train_stream(
         dev: folders with `labels.json`, scored at each validation and never trained on.
         judged: made samples that choose the best weights, from another seed than the training's.
         show: whether to draw a progress bar.
-        console: where to.
+        console: where to, and where settings are named that a resumed run does not take.
 
     Returns:
         How it went.
@@ -71,7 +71,11 @@ def train_stream(
     """
     if resume and (out / _CONFIG).exists():
         values = json.loads((out / _CONFIG).read_text(encoding="utf-8"))
-        config = make_config(values, str(out / _CONFIG))
+        given, config = config, make_config(values, str(out / _CONFIG))
+        if console is not None and (kept := kept_against(config, given)):
+            console.print("a run goes on with the settings it began with:", markup=False)
+            for words in kept:
+                console.print(f"  {words}", markup=False)
     elif (out / LAST).exists():
         raise Conflict(f"{out} holds a run already", hint="resume it, or name another folder")
     if not config.data.made or not config.length.samples:
