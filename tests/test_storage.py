@@ -18,7 +18,7 @@ from obstore.exceptions import GenericError
 
 from nhan.errors import NotFound, SettingsError, StorageError
 from nhan.models.package import publish
-from nhan.storage import NumberedLog, StaleLog, Store, open_store
+from nhan.storage import DamagedEntry, NumberedLog, StaleLog, Store, open_store
 
 # A forked child inherits the locks of its parent's threads but not the threads.
 _SPAWN = get_context("spawn")
@@ -258,7 +258,7 @@ def test_a_damaged_entry_is_told(store: Store, damaged: bytes) -> None:
     store.put("log/000001.json", damaged)
     log = NumberedLog(store, "log")
     for read in (log.latest, log.entries):
-        with pytest.raises(StorageError, match=r"log/000001.json .* is damaged"):
+        with pytest.raises(DamagedEntry, match=r"log/000001.json .* is damaged"):
             read()
 
 

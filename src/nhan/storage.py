@@ -32,7 +32,7 @@ from obstore.exceptions import (
 )
 from obstore.store import LocalStore, MemoryStore, from_url
 
-from nhan.errors import NotFound, SettingsError, StorageError
+from nhan.errors import NhanError, NotFound, SettingsError, StorageError
 
 # obstore raises its own classes for some failures and Python's for others.
 _ABSENT = (NotFoundError, FileNotFoundError)
@@ -396,7 +396,7 @@ class NumberedLog:
         """All entries in order of their numbers.
 
         Raises:
-            StorageError: one is damaged.
+            DamagedEntry: one is no JSON object.
         """
         read = ((number, self._read(number)) for number in self._numbers())
         return [(number, entry) for number, entry in read if entry is not None]
@@ -405,7 +405,7 @@ class NumberedLog:
         """The entry with the highest number, or None for an empty log.
 
         Raises:
-            StorageError: it is damaged.
+            DamagedEntry: it is no JSON object.
         """
         for number in reversed(self._numbers()):
             if (entry := self._read(number)) is not None:
@@ -474,7 +474,7 @@ class NumberedLog:
         except ValueError:
             entry = None
         if not isinstance(entry, dict):
-            raise StorageError(
+            raise DamagedEntry(
                 f"{path} in {self._store.place} is damaged",
                 hint="bring it back from a backup, or remove it if what it said may be undone",
             )
@@ -484,6 +484,12 @@ class NumberedLog:
 def _is_empty(data: bytes) -> bool:
     """Whether nothing was written: a power cut leaves no bytes, or zeros in their place."""
     return not data.strip(b"\0")
+
+
+class DamagedEntry(NhanError):
+    """What stands in a log is no entry; the store itself answers."""
+
+    code = "damaged_entry"
 
 
 class StaleLog(StorageError):

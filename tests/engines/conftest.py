@@ -124,6 +124,7 @@ ENGINES = {
     "test_console_review": "Chromium",
     "test_console_words": "Chromium",
     "test_container_images": "buildah, hadolint",
+    "test_corrections_postgres": "PostgreSQL",
     "test_erase_postgres": "PostgreSQL",
     "test_foreign_clients": "clients of others",
     "test_gc_on_engines": "S3 (moto), PostgreSQL",
@@ -144,6 +145,7 @@ ENGINES = {
     "test_torchserve": "TorchServe",
     "test_trackers": "MLflow, TensorBoard, Comet",
     "test_uploads_s3": "S3 (moto), PostgreSQL",
+    "test_webhooks_postgres": "PostgreSQL",
 }
 _NOT_RUN = "a Docker engine, a Kubernetes cluster, Grafana, AWS, Comet online, a GPU"
 
