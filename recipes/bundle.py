@@ -53,10 +53,10 @@ from nhan.tasks.learner import Learner
 from nhan.training.checkpoint import Checkpoint, load_checkpoint, to_bytes
 from nhan.training.export import export_onnx
 from nhan.training.halve import to_half_storage
+from nhan.training.job import BEST, CURVE
 from nhan.training.produce import METRICS, MODEL, MODEL_INT8, WEIGHTS, learner_of
 from nhan.training.quantise import to_int8
 from nhan.training.streamed import InMemory
-from nhan.training.watch import BEST, CURVE
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "src" / "nhan" / "models" / "bundled"
